@@ -1,0 +1,1 @@
+"""Between controller and invoker: the messages, and the transports that carry them."""

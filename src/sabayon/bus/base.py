@@ -1,0 +1,57 @@
+"""The bus port and its message.
+
+In one process a transport is a function call; between machines it is a broker. The
+message therefore encodes as JSON, whole: it is also what the journal keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+import msgspec
+from msgspec import Raw
+
+from sabayon.entity.action import Action
+from sabayon.entity.activation import Activation
+from sabayon.entity.identity import Identity
+
+
+class ActivationMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """One accepted run of a primitive action.
+
+    action: as resolved when it was accepted, without its code; `revision` is its document's.
+    arguments: JSON text, the merged `value` of the runtime contract, without init-only parameters.
+    environment: init-only parameters, converted to text.
+    identity: the caller, in whose namespace the record is kept.
+    accepted_ms: epoch ms when the request arrived; waiting time is counted from it.
+    binding: `ns/binding` when the action was addressed through one.
+    is_journaled: whether the journal holds this message until its record is stored.
+    is_stored: whether a record is kept.
+    """
+
+    accepted_ms: int
+    action: Action
+    activation_id: str
+    arguments: Raw
+    binding: str | None = None
+    blocking: bool
+    cause: str | None = None
+    environment: dict[str, str]
+    identity: Identity
+    is_journaled: bool = False
+    is_stored: bool = True
+    revision: int
+    transaction_id: str
+
+
+class Bus(Protocol):
+    """Carries messages to an invoker and completions back."""
+
+    def dispatch(self, message: ActivationMessage) -> Awaitable[Activation]:
+        """Have the message run. The result is the finished activation, logs included, its record already stored.
+
+        Never raises for what happens to the action: every failure is an activation with its
+        response class. Cancelling the returned awaitable does not cancel the run.
+        """
+        ...

@@ -1,0 +1,18 @@
+"""The bus of a single process: a function call."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from sabayon.bus.base import ActivationMessage
+from sabayon.entity.activation import Activation
+
+
+class MemoryBus:
+    """Hands each message to the one invoker of this process."""
+
+    def __init__(self, accept: Callable[[ActivationMessage], Awaitable[Activation]]) -> None:
+        self._accept = accept
+
+    def dispatch(self, message: ActivationMessage) -> Awaitable[Activation]:
+        return self._accept(message)

@@ -1,0 +1,25 @@
+"""What the controller's modules work with, handed in by the assembly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sabayon.bus.base import Bus
+from sabayon.entity.limits import SystemLimits
+from sabayon.entity.manifest import Manifest
+from sabayon.store.base import Activations, Artifacts, Identities, Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Ports and settings. `now_ms`: the wall clock in epoch ms."""
+
+    artifacts: Artifacts
+    activations: Activations
+    journal: Journal
+    identities: Identities
+    bus: Bus
+    manifest: Manifest
+    limits: SystemLimits
+    now_ms: Callable[[], int]

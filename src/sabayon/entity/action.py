@@ -1,0 +1,71 @@
+"""Actions: code with parameters, annotations and limits."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sabayon.entity.exec import Exec
+from sabayon.entity.limits import ActionLimits
+from sabayon.entity.names import EntityName
+from sabayon.entity.parameters import Parameters, is_truthy
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """An action or a sequence, in the shape of the wire. `namespace` is `ns` or `ns/pkg`, `updated` epoch ms."""
+
+    annotations: Parameters = ()
+    exec: Exec
+    limits: ActionLimits = ActionLimits()
+    name: str
+    namespace: str
+    parameters: Parameters = ()
+    publish: bool = False
+    updated: int
+    version: str
+
+    @property
+    def entity_name(self) -> EntityName:
+        return EntityName(self.name, self.namespace)
+
+    @property
+    def is_conductor(self) -> bool:
+        """Whether invoking it drives a composition."""
+        return not self.exec.is_sequence and is_truthy(self.annotations, "conductor", absent=False)
+
+    @property
+    def exposes_api_key(self) -> bool:
+        """Whether its container is given the invoker's key; actions from before the annotation existed are."""
+        return is_truthy(self.annotations, "provide-api-key", absent=True)
+
+
+class ExecSummary(msgspec.Struct, frozen=True):
+    """All that a list shows of an action's code."""
+
+    binary: bool
+
+
+class ActionSummary(msgspec.Struct, frozen=True):
+    """An action in a list."""
+
+    annotations: Parameters
+    exec: ExecSummary
+    limits: ActionLimits
+    name: str
+    namespace: str
+    publish: bool
+    updated: int
+    version: str
+
+
+def action_summary(action: Action) -> ActionSummary:
+    """What a list shows of `action`."""
+    return ActionSummary(
+        action.annotations,
+        ExecSummary(action.exec.is_binary),
+        action.limits,
+        action.name,
+        action.namespace,
+        action.publish,
+        action.updated,
+        action.version,
+    )

@@ -1,0 +1,213 @@
+"""Activations: the record of one run, and the two views a client may have of it."""
+
+from __future__ import annotations
+
+import uuid
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from sabayon.entity.parameters import Parameter, Parameters
+
+
+class Outcome(IntEnum):
+    """The four classes of a response; the value is the numeric `statusCode` of summaries."""
+
+    SUCCESS = 0
+    APPLICATION_ERROR = 1
+    DEVELOPER_ERROR = 2
+    WHISK_ERROR = 3
+
+    @property
+    def label(self) -> str:
+        """The text in `response.status`."""
+        return _LABELS[self]
+
+    @property
+    def http_status(self) -> int:
+        """The status of the answer to a blocking invocation."""
+        return (200, 502, 502, 500)[self]
+
+
+_LABELS = ("success", "application error", "action developer error", "whisk internal error")
+
+
+class Response(msgspec.Struct, frozen=True):
+    """How a run ended. `size`: characters of the container's answer, None for answers the platform made."""
+
+    outcome: Outcome
+    result: Raw
+    size: int | None = None
+
+    @property
+    def is_array(self) -> bool:
+        return bytes(self.result[:1]) == b"["
+
+
+def error_response(outcome: Outcome, text: str, size: int | None = None) -> Response:
+    """A response whose result is `{"error": text}`."""
+    return Response(outcome, Raw(msgspec.json.encode({"error": text})), size)
+
+
+class Activation(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of an action, a sequence or a trigger.
+
+    namespace: the caller's. start, end: epoch ms; end is None for triggers. duration: ms, not always end - start.
+    cause: id of the enclosing sequence or composition.
+    """
+
+    activation_id: str
+    annotations: Parameters = ()
+    cause: str | None = None
+    duration: int | None = None
+    end: int | None = None
+    logs: tuple[str, ...] = ()
+    name: str
+    namespace: str
+    response: Response
+    start: int
+    subject: str
+    version: str
+
+
+class _ResponseView(msgspec.Struct, frozen=True):
+    result: Raw
+    size: int | UnsetType
+    status: str
+    success: bool
+
+
+class _RecordView(msgspec.Struct, frozen=True, rename={"activation_id": "activationId"}):
+    activation_id: str
+    annotations: Parameters
+    cause: str | UnsetType
+    duration: int | UnsetType
+    end: int | UnsetType
+    logs: tuple[str, ...]
+    name: str
+    namespace: str
+    publish: bool
+    response: _ResponseView
+    start: int
+    subject: str
+    version: str
+
+
+class _SummaryView(msgspec.Struct, frozen=True, rename={"activation_id": "activationId", "status_code": "statusCode"}):
+    activation_id: str
+    annotations: Parameters
+    cause: str | UnsetType
+    duration: int | UnsetType
+    end: int | UnsetType
+    name: str
+    namespace: str
+    publish: bool
+    start: int
+    status_code: int | UnsetType
+    version: str
+
+
+class StoredActivation(NamedTuple):
+    """An activation as the store keeps it: both views encoded once, and what lists filter by.
+
+    name_filter: what `?name=` is compared with: `action` or `package/action`.
+    """
+
+    activation_id: str
+    namespace: str
+    name_filter: str
+    start: int
+    record: bytes
+    summary: bytes
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def new_activation_id() -> str:
+    """32 random lower-case hexadecimal digits."""
+    return uuid.uuid4().hex
+
+
+def encode_record(activation: Activation, *, logs: tuple[str, ...] | None = None) -> bytes:
+    """The full record as JSON, with other `logs` if given."""
+    response = activation.response
+    return _encoder.encode(
+        _RecordView(
+            activation.activation_id,
+            activation.annotations,
+            _or_unset(activation.cause),
+            _or_unset(activation.duration),
+            _or_unset(activation.end),
+            activation.logs if logs is None else logs,
+            activation.name,
+            activation.namespace,
+            False,
+            _ResponseView(
+                response.result,
+                _or_unset(response.size),
+                response.outcome.label,
+                response.outcome is Outcome.SUCCESS,
+            ),
+            activation.start,
+            activation.subject,
+            activation.version,
+        )
+    )
+
+
+def encode_summary(activation: Activation) -> bytes:
+    """The list view as JSON; a trigger's has no end, duration or status code."""
+    is_trigger = activation.end is None
+    return _encoder.encode(
+        _SummaryView(
+            activation.activation_id,
+            activation.annotations,
+            _or_unset(activation.cause),
+            _or_unset(activation.duration),
+            _or_unset(activation.end),
+            activation.name,
+            activation.namespace,
+            False,
+            activation.start,
+            UNSET if is_trigger else int(activation.response.outcome),
+            activation.version,
+        )
+    )
+
+
+def stored(activation: Activation) -> StoredActivation:
+    """`activation` in the form the store keeps."""
+    return StoredActivation(
+        activation.activation_id,
+        activation.namespace,
+        name_filter(activation),
+        activation.start,
+        encode_record(activation),
+        encode_summary(activation),
+    )
+
+
+def name_filter(activation: Activation) -> str:
+    """`action`, or `package/action` where the package is the binding's if the call went through one."""
+    path = _text(activation.annotations, "binding") or _package_path(_text(activation.annotations, "path"))
+    package = (path or "").partition("/")[2]
+    return f"{package}/{activation.name}" if package else activation.name
+
+
+def _package_path(path: str | None) -> str | None:
+    return path.rpartition("/")[0] if path else None
+
+
+def _text(annotations: tuple[Parameter, ...], key: str) -> str | None:
+    for annotation in annotations:
+        if annotation.key == key:
+            value = msgspec.json.decode(annotation.value)
+            return value if isinstance(value, str) else None
+    return None
+
+
+def _or_unset(value: Any) -> Any:
+    return UNSET if value is None else value

@@ -1,0 +1,36 @@
+"""The exception tree: whose fault, and whether trying again can help.
+
+SabayonError
+├── OperatorError            the operator's: a setting, a directory, a port; one line, exit non-zero
+├── Rejection                the caller's: becomes a 4xx answer with a sentence of `messages`
+├── Conflict                 two writers met; the caller may read again and retry
+├── Corrupt                  a stored document cannot be read
+└── sandbox.base             SandboxDied, SandboxTimeout, SandboxUnavailable
+"""
+
+from __future__ import annotations
+
+
+class SabayonError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class OperatorError(SabayonError):
+    """Something on this machine must be changed by its operator. The text is one line and says what to do."""
+
+
+class Rejection(SabayonError):
+    """A request that is refused: HTTP status and the sentence for the client."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+
+
+class Conflict(SabayonError):
+    """The document changed since it was read."""
+
+
+class Corrupt(SabayonError):
+    """A stored document cannot be decoded."""

@@ -1,0 +1,141 @@
+"""The sandbox port: what a driver must offer to the container pool.
+
+A *sandbox* is one isolated place that holds one runtime launcher. It is started
+without user code (a stem cell), receives the code once (`init`) and then runs
+activations (`run`), one at a time. Replies have the shape of the action-runtime
+HTTP contract, a status and a body, whatever the driver speaks inside.
+
+Who may call when: the pool owns a sandbox and never overlaps `init` and `run`.
+`destroy` may come at any moment, also in the middle of a run, which then raises
+`SandboxDied`. After `destroy` every call raises `SandboxDied` with the first reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from sabayon.errors import SabayonError
+
+
+class SandboxSpec(NamedTuple):
+    """What to start.
+
+    kind: concrete runtime kind such as `python:3.11`.
+    memory_mb: hard limit for everything inside, files in memory included.
+    """
+
+    kind: str
+    memory_mb: int
+
+
+class Reply(NamedTuple):
+    """A launcher's answer to `init` or `run`.
+
+    status: 200 is success, as in the HTTP contract.
+    body: the raw text of the answer, never re-encoded; cut to the driver's result limit.
+    length: the length in bytes that the launcher declared; greater than `len(body)` when the body was cut.
+    """
+
+    status: int
+    body: bytes
+    length: int
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether the launcher's answer was longer than the limit."""
+        return self.length > len(self.body)
+
+
+class LogLine(NamedTuple):
+    """One line of output. time_ns: epoch nanoseconds at which it was read."""
+
+    time_ns: int
+    stream: str  # "stdout" or "stderr"
+    text: str
+
+
+class Logs(NamedTuple):
+    """Everything written since the last collection. is_truncated: the limit was exceeded and the rest dropped."""
+
+    lines: Sequence[LogLine]
+    is_truncated: bool
+
+
+class SandboxDied(SabayonError):
+    """The sandbox went away. `is_out_of_memory` tells whether the kernel killed it for its memory limit."""
+
+    def __init__(self, reason: str, *, is_out_of_memory: bool = False) -> None:
+        super().__init__(reason)
+        self.is_out_of_memory = is_out_of_memory
+
+
+class SandboxTimeout(SabayonError):
+    """No answer within the time given. The sandbox is unusable and must be destroyed."""
+
+
+class SandboxUnavailable(SabayonError):
+    """The driver could not start a sandbox: the platform's fault, worth a retry."""
+
+
+class Sandbox(Protocol):
+    """One isolated place. See the module docstring for who may call when."""
+
+    @property
+    def id(self) -> str:
+        """A name that is unique on this host."""
+        ...
+
+    async def init(self, body: bytes, timeout_s: float) -> Reply:
+        """Hand over code and environment: the JSON of the contract's `/init` body. Raises SandboxDied, SandboxTimeout."""
+        ...
+
+    async def run(self, body: bytes, timeout_s: float) -> Reply:
+        """Run once: the JSON of the contract's `/run` body. Raises SandboxDied, SandboxTimeout."""
+        ...
+
+    def limit_logs(self, limit_bytes: int) -> None:
+        """Bound the output kept until the next `take_logs`; what exceeds it is read and dropped."""
+        ...
+
+    def take_logs(self) -> Logs:
+        """All output written so far and not yet taken. What was written before a reply is there once the reply is."""
+        ...
+
+    async def suspend(self) -> None:
+        """Stop all CPU use inside. Idempotent."""
+        ...
+
+    async def resume(self) -> None:
+        """Undo `suspend`. Idempotent."""
+        ...
+
+    async def destroy(self, reason: str) -> None:
+        """Kill everything inside and free what it held. Idempotent; never raises."""
+        ...
+
+
+class SandboxDriver(Protocol):
+    """Makes sandboxes of one isolation method. Holds no policy: no pool, no retry, no limits of its own."""
+
+    @property
+    def level(self) -> str:
+        """What isolation is in force, one phrase for the start-up line."""
+        ...
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """Runtime kinds this host can start, kind to a description of the interpreter (path and version)."""
+        ...
+
+    async def start(self) -> None:
+        """Make ready: sweep what an earlier instance left, start what is shared. Raises SandboxUnavailable."""
+        ...
+
+    async def create(self, spec: SandboxSpec) -> Sandbox:
+        """A running stem cell of `spec`. Raises SandboxUnavailable."""
+        ...
+
+    async def aclose(self) -> None:
+        """Destroy every sandbox and leave no process, mount, cgroup or network namespace behind."""
+        ...

@@ -1,0 +1,1 @@
+"""What lasts: entities, identities, activation records, accepted but unfinished work."""
