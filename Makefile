@@ -1,0 +1,28 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check bench
+
+help: ## Show the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: ## Install what is needed to run
+	@scripts/setup run
+
+demo: setup ## See code run in response to events
+	@.venv/bin/python examples/demo.py
+
+up: setup ## Start the platform
+	@.venv/bin/sabayon up
+
+check: ## Lint, format, types, layers
+	@scripts/setup dev
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/pytest tests/unit/test_layers.py
+
+test: check ## Run all checks and tests
+	@.venv/bin/pytest
+
+bench: ## Measure, side by side with what else one would use
+	@scripts/setup dev
+	@.venv/bin/python -m bench

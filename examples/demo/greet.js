@@ -1,0 +1,3 @@
+async function main({ name = 'stranger', place = 'nowhere' }) {
+  return { greeting: `Bonjour, ${name} de ${place} !` };
+}

@@ -1,0 +1,4 @@
+function main() {
+  console.log('Hello World');
+  return { hello: 'world' };
+}

@@ -1,0 +1,3 @@
+function main({ words }) {
+  return { words: words.sort() };
+}

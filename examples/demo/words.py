@@ -1,0 +1,2 @@
+def main(args):
+    return {"words": args.get("text", "").split()}

@@ -1,0 +1,53 @@
+"""`sabayon`: start the platform, and administer it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sabayon import __version__
+from sabayon.admin import namespace
+from sabayon.errors import OperatorError
+from sabayon.settings import load_settings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sabayon")
+def cli() -> None:
+    """A self-hosted serverless platform that speaks Apache OpenWhisk."""
+
+
+@cli.command()
+@click.option("--host", help="address to listen on  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="port to listen on, 0 for a free one  [default: 3233]")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="where everything that lasts is kept")
+@click.option("--guest-key", metavar="UUID:KEY", help="key of the namespace guest, instead of a random one")
+@click.option("--sandbox", help="isolation driver  [default: native]")
+@click.option("--log-level", help="debug, info, warning or error  [default: info]")
+@click.option("--config", type=click.Path(path_type=Path), help="settings file (TOML)")
+def up(config: Path | None, **flags: Any) -> None:
+    """Start the whole platform in one process; Ctrl-C stops it."""
+    from sabayon.standalone import serve
+
+    settings = load_settings(flags, os.environ, config)
+    sys.exit(serve(settings))
+
+
+cli.add_command(namespace)
+
+
+def main() -> None:
+    """Entry point: an operator's mistake is one line on standard error and exit code 1."""
+    try:
+        cli(prog_name="sabayon")
+    except OperatorError as error:
+        click.echo(f"sabayon: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
