@@ -87,7 +87,7 @@ class Sandbox(Protocol):
         ...
 
     async def init(self, body: bytes, timeout_s: float) -> Reply:
-        """Hand over code and environment: the JSON of the contract's `/init` body. Raises SandboxDied, SandboxTimeout."""
+        """Hand over code: the JSON of the contract's `/init` body. Raises SandboxDied, SandboxTimeout."""
         ...
 
     async def run(self, body: bytes, timeout_s: float) -> Reply:

@@ -1,0 +1,1 @@
+"""Isolation: the port, and one folder or module per driver."""

@@ -1,0 +1,208 @@
+"""Control groups, version 1, 2 or both side by side: one group per sandbox, below one per platform process.
+
+A platform's group is named `sabayon-PID-STARTTIME`, so that the next platform can tell
+whether its owner still lives. Files and meanings: the kernel's cgroup documentation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+CONTROLLERS: Final = ("memory", "pids", "cpu", "freezer")
+_PREFIX: Final = "sabayon-"
+_REMOVAL_S: Final = 2.0
+
+
+class Hierarchy(NamedTuple):
+    """One mounted hierarchy. `controllers`: those of ours that it carries."""
+
+    mount: Path
+    version: int
+    controllers: frozenset[str]
+
+
+def find_hierarchies(mounts: str, controllers_of: dict[str, str] | None = None) -> list[Hierarchy]:
+    """The usable hierarchies among `mounts` (the text of /proc/self/mounts).
+
+    controllers_of: contents of `cgroup.controllers` by mount point; read from there when not given.
+    """
+    found: list[Hierarchy] = []
+    for line in mounts.splitlines():
+        _, point, kind, options, *_ = line.split(" ")
+        if kind == "cgroup":
+            carried = frozenset(options.split(",")) & frozenset(CONTROLLERS)
+            if carried and not any(carried <= h.controllers for h in found):
+                found.append(Hierarchy(Path(point), 1, carried))
+        elif kind == "cgroup2":
+            text = (controllers_of or {}).get(point)
+            available = _read(Path(point, "cgroup.controllers")) if text is None else text
+            carried = frozenset(available.split()) & frozenset(CONTROLLERS)
+            if carried:
+                found.append(Hierarchy(Path(point), 2, carried | {"freezer"}))
+    return found
+
+
+class Cgroups:
+    """The groups of one platform process."""
+
+    def __init__(self, hierarchies: list[Hierarchy]) -> None:
+        self._hierarchies = hierarchies
+        self._name = f"{_PREFIX}{os.getpid()}-{_start_time(os.getpid())}"
+
+    @property
+    def missing(self) -> list[str]:
+        """Controllers that no hierarchy carries."""
+        return [c for c in CONTROLLERS if not any(c in h.controllers for h in self._hierarchies)]
+
+    def start(self) -> None:
+        """Sweep what dead platforms left, and make this one's parent groups. Raises OSError."""
+        self.sweep()
+        for hierarchy in self._hierarchies:
+            parent = hierarchy.mount / self._name
+            parent.mkdir(exist_ok=True)
+            if hierarchy.version == 2:
+                enabled = " ".join(f"+{c}" for c in sorted(hierarchy.controllers - {"freezer"}))
+                _write(hierarchy.mount / "cgroup.subtree_control", enabled)
+                _write(parent / "cgroup.subtree_control", enabled)
+
+    def create(self, name: str, *, memory_bytes: int, processes: int, cpu_shares: int) -> Group:
+        """A group with its limits set. cpu_shares: weight relative to 1024. Raises OSError."""
+        paths = []
+        for hierarchy in self._hierarchies:
+            path = hierarchy.mount / self._name / name
+            path.mkdir()
+            paths.append((hierarchy, path))
+        group = Group(paths)
+        group.limit(memory_bytes, processes, cpu_shares)
+        return group
+
+    def sweep(self) -> None:
+        """Kill and remove the groups of platforms that are gone."""
+        for hierarchy in self._hierarchies:
+            for parent in hierarchy.mount.glob(f"{_PREFIX}*-*"):
+                pid, _, started = parent.name.removeprefix(_PREFIX).partition("-")
+                if _start_time(int(pid)) != started:
+                    _remove_tree(parent)
+
+    def close(self) -> None:
+        """Kill and remove all groups of this platform."""
+        for hierarchy in self._hierarchies:
+            _remove_tree(hierarchy.mount / self._name)
+
+
+class Group:
+    """One sandbox's group in every hierarchy."""
+
+    def __init__(self, paths: list[tuple[Hierarchy, Path]]) -> None:
+        self._paths = paths
+
+    def limit(self, memory_bytes: int, processes: int, cpu_shares: int) -> None:
+        """Set the hard limits. Memory includes swap. Raises OSError."""
+        for hierarchy, path in self._paths:
+            for file, value in _limits(hierarchy, memory_bytes, processes, cpu_shares):
+                with contextlib.suppress(FileNotFoundError):
+                    _write(path / file, str(value))
+
+    def open_joins(self) -> list[int]:
+        """Descriptors to write `0` to for joining."""
+        return [os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for _, path in self._paths]
+
+    def was_out_of_memory(self) -> bool:
+        """Whether the kernel killed something in here for the memory limit."""
+        for hierarchy, path in self._paths:
+            if "memory" in hierarchy.controllers:
+                file = "memory.oom_control" if hierarchy.version == 1 else "memory.events"
+                return any(
+                    line.startswith("oom_kill ") and line != "oom_kill 0" for line in _read(path / file).splitlines()
+                )
+        return False
+
+    def memory_bytes(self) -> int:
+        """What the group holds now."""
+        for hierarchy, path in self._paths:
+            if "memory" in hierarchy.controllers:
+                return int(_read(path / ("memory.usage_in_bytes" if hierarchy.version == 1 else "memory.current")) or 0)
+        return 0
+
+    def freeze(self, *, is_frozen: bool) -> None:
+        """Stop or continue every process. Raises OSError."""
+        for hierarchy, path in self._paths:
+            if "freezer" in hierarchy.controllers:
+                if hierarchy.version == 1:
+                    _write(path / "freezer.state", "FROZEN" if is_frozen else "THAWED")
+                else:
+                    _write(path / "cgroup.freeze", "1" if is_frozen else "0")
+
+    def try_remove(self) -> bool:
+        """Remove the group; False while processes are still ending in it."""
+        for _, path in self._paths:
+            try:
+                path.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if error.errno == errno.EBUSY:
+                    return False
+                raise
+        return True
+
+
+def _limits(hierarchy: Hierarchy, memory: int, processes: int, shares: int) -> Iterator[tuple[str, int]]:
+    is_first = hierarchy.version == 1
+    if "memory" in hierarchy.controllers:
+        names = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes") if is_first else ("memory.max",)
+        yield from ((name, memory) for name in names)
+        if not is_first:
+            yield ("memory.swap.max", 0)
+            yield ("memory.oom.group", 1)
+    if "pids" in hierarchy.controllers:
+        yield ("pids.max", processes)
+    if "cpu" in hierarchy.controllers:
+        yield ("cpu.shares", max(2, shares)) if is_first else ("cpu.weight", min(10000, max(1, shares * 100 // 1024)))
+
+
+def _remove_tree(parent: Path) -> None:
+    """Kill everything below `parent` and remove it; gives up on a group that does not get empty in time."""
+    deadline = time.monotonic() + _REMOVAL_S
+    while parent.exists() and time.monotonic() < deadline:
+        for directory, _, _ in os.walk(parent, topdown=False):
+            with contextlib.suppress(FileNotFoundError, OSError):
+                _thaw_and_kill(Path(directory))
+                os.rmdir(directory)
+        time.sleep(0.01)
+
+
+def _thaw_and_kill(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        _write(path / "freezer.state", "THAWED")
+    for pid in _read(path / "cgroup.procs").split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+
+
+def _start_time(pid: int) -> str:
+    """Field 22 of /proc/PID/stat; empty when there is no such process."""
+    text = _read(Path(f"/proc/{pid}/stat"))
+    return text.rpartition(")")[2].split()[19] if text else ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _write(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,236 @@
+"""The native driver, platform side: zygotes, and the sandboxes that come out of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from sabayon.runtimes.manifest import Interpreter, find_interpreters
+from sabayon.sandbox.base import Logs, Reply, SandboxDied, SandboxSpec, SandboxUnavailable
+from sabayon.sandbox.native.cgroups import Cgroups, Group, find_hierarchies
+from sabayon.sandbox.native.keeper import Start, Started, ZygoteKeeper
+from sabayon.sandbox.native.link import INIT, RUN, Link
+from sabayon.sandbox.native.output import Output
+
+logger = logging.getLogger("sabayon.sandbox")
+
+MB: Final = 1024 * 1024
+FIRST_UID: Final = 200_000
+UIDS: Final = 50_000
+PROCESSES: Final = 128
+"""Threads count too: Node.js needs a dozen."""
+
+_REMOVAL_TRIES: Final = 200
+
+ServeApi = Callable[[socket.socket], Callable[[], None]]
+"""Serve the platform's API on a listening socket; calling the result stops it and closes the socket."""
+
+
+class NativeDriver:
+    """See the port. Needs root for all of it; as an ordinary user it does what user namespaces allow.
+
+    api_port: where the platform's API appears on each sandbox's loopback.
+    result_limit_bytes: how much of a reply is kept.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_port: int,
+        serve_api: ServeApi,
+        result_limit_bytes: int,
+        interpreters: Mapping[str, Interpreter] | None = None,
+    ) -> None:
+        self._interpreters = dict(find_interpreters() if interpreters is None else interpreters)
+        self._api_port = api_port
+        self._serve_api = serve_api
+        self._result_limit = result_limit_bytes
+        self._is_root = os.geteuid() == 0
+        self._cgroups: Cgroups | None = None
+        self._keepers: dict[str, ZygoteKeeper] = {}
+        self._sandboxes: dict[str, NativeSandbox] = {}
+        self._numbers = itertools.count(1)
+        self._uids = itertools.cycle(range(FIRST_UID, FIRST_UID + UIDS))
+        self._missing: list[str] = []
+
+    @property
+    def level(self) -> str:
+        """`root`, or `unprivileged`, and what is missing of the full isolation."""
+        name = "root" if self._is_root else "unprivileged user namespaces"
+        return f"{name} (without {', '.join(self._missing)})" if self._missing else name
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        return {kind: f"{i.path} {i.version}" for kind, i in self._interpreters.items()}
+
+    async def start(self) -> None:
+        """Sweep, make the cgroups, start a zygote per kind. Raises SandboxUnavailable."""
+        self._start_cgroups()
+        for kind, interpreter in self._interpreters.items():
+            self._keepers[kind] = ZygoteKeeper(interpreter, is_root=self._is_root)
+        results = await asyncio.gather(*(k.start() for k in self._keepers.values()), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                await self.aclose()
+                raise result
+
+    def _start_cgroups(self) -> None:
+        if not self._is_root:
+            self._missing = ["memory and process limits by cgroups", "a user of its own for each sandbox"]
+            return
+        cgroups = Cgroups(find_hierarchies(Path("/proc/self/mounts").read_text()))
+        try:
+            cgroups.start()
+        except OSError as error:
+            logger.warning("cgroups cannot be used: %s", error)
+            self._missing = ["cgroups"]
+            return
+        self._missing = [f"the {controller} cgroup" for controller in cgroups.missing]
+        self._cgroups = cgroups
+
+    async def create(self, spec: SandboxSpec) -> NativeSandbox:
+        """A running sandbox without code. Raises SandboxUnavailable."""
+        keeper = self._keepers.get(spec.kind)
+        if keeper is None:
+            raise SandboxUnavailable(f"this host has no interpreter for {spec.kind}")
+        name = f"sandbox-{next(self._numbers)}"
+        uid = next(self._uids)
+        group = self._group(name, spec.memory_mb)
+        try:
+            started = await keeper.begin(self._start(spec, uid), group.open_joins() if group else [])
+        except SandboxUnavailable:
+            if group:
+                group.try_remove()
+            raise
+        sandbox = NativeSandbox(name, started, group, self._result_limit, self._serve_api(started.listener), self._gone)
+        self._sandboxes[name] = sandbox
+        await sandbox.connect()
+        return sandbox
+
+    def _group(self, name: str, memory_mb: int) -> Group | None:
+        if self._cgroups is None:
+            return None
+        try:
+            return self._cgroups.create(
+                name, memory_bytes=memory_mb * MB, processes=PROCESSES, cpu_shares=max(64, memory_mb * 4)
+            )
+        except OSError as error:
+            raise SandboxUnavailable(f"cannot make a cgroup: {error}") from error
+
+    def _start(self, spec: SandboxSpec, uid: int) -> Start:
+        is_python = not self._interpreters[spec.kind].argv
+        return Start(
+            uid=uid if self._is_root else 0,
+            gid=uid if self._is_root else 0,
+            tmp_bytes=spec.memory_mb * MB // 2,
+            address_space_bytes=spec.memory_mb * MB * 2 if is_python and self._cgroups is None else 0,
+            api_port=self._api_port,
+            environment={
+                "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                "HOME": "/tmp",
+                "LANG": "C.UTF-8",
+                "__OW_API_HOST": f"http://127.0.0.1:{self._api_port}",
+            },
+        )
+
+    def _gone(self, sandbox: NativeSandbox) -> None:
+        self._sandboxes.pop(sandbox.id, None)
+
+    async def aclose(self) -> None:
+        """Destroy all sandboxes, end the zygotes, remove the cgroups."""
+        await asyncio.gather(*(s.destroy("the platform stops") for s in list(self._sandboxes.values())))
+        for keeper in self._keepers.values():
+            await keeper.aclose()
+        if self._cgroups is not None:
+            await asyncio.to_thread(self._cgroups.close)
+
+
+class NativeSandbox:
+    """See the port."""
+
+    def __init__(
+        self,
+        name: str,
+        started: Started,
+        group: Group | None,
+        result_limit_bytes: int,
+        stop_api: Callable[[], None],
+        on_destroyed: Callable[[NativeSandbox], None],
+    ) -> None:
+        self._name = name
+        self._started = started
+        self._group = group
+        self._stop_api = stop_api
+        self._on_destroyed = on_destroyed
+        self._output = Output(started.stdout, started.stderr)
+        self._link = Link(result_limit_bytes, self._died)
+        self._destroying: asyncio.Task[None] | None = None
+        self._is_suspended = False
+
+    def __repr__(self) -> str:
+        return f"<{self._name}>"
+
+    @property
+    def id(self) -> str:
+        return self._name
+
+    async def connect(self) -> None:
+        """Attach the frame socket to the loop."""
+        loop = asyncio.get_running_loop()
+        await loop.create_unix_connection(lambda: self._link, sock=self._started.frames)
+
+    def init(self, body: bytes, timeout_s: float) -> asyncio.Future[Reply]:
+        return self._link.ask(INIT, body, timeout_s)
+
+    def run(self, body: bytes, timeout_s: float) -> asyncio.Future[Reply]:
+        return self._link.ask(RUN, body, timeout_s)
+
+    def limit_logs(self, limit_bytes: int) -> None:
+        self._output.limit(limit_bytes)
+
+    def take_logs(self) -> Logs:
+        return self._output.take()
+
+    async def suspend(self) -> None:
+        self._freeze(is_frozen=True)
+
+    async def resume(self) -> None:
+        self._freeze(is_frozen=False)
+
+    def _freeze(self, *, is_frozen: bool) -> None:
+        if self._group is None or self._is_suspended is is_frozen:
+            return
+        try:
+            self._group.freeze(is_frozen=is_frozen)
+        except OSError as error:
+            raise SandboxDied(f"the sandbox cannot be {'suspended' if is_frozen else 'resumed'}: {error}") from error
+        self._is_suspended = is_frozen
+
+    def _died(self, reason: str) -> SandboxDied:
+        return SandboxDied(reason, is_out_of_memory=self._group is not None and self._group.was_out_of_memory())
+
+    async def destroy(self, reason: str) -> None:
+        if self._destroying is None:
+            self._destroying = asyncio.create_task(self._destroy(reason), name=f"destroy {self._name}")
+        await asyncio.shield(self._destroying)
+
+    async def _destroy(self, reason: str) -> None:
+        with contextlib.suppress(SandboxDied):
+            self._freeze(is_frozen=False)
+        self._started.kill()
+        self._link.close(SandboxDied(reason))
+        self._output.close()
+        self._stop_api()
+        await self._started.ended()
+        for _ in range(_REMOVAL_TRIES):
+            if self._group is None or self._group.try_remove():
+                break
+            await asyncio.sleep(0.005)
+        self._on_destroyed(self)

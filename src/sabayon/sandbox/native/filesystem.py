@@ -1,0 +1,121 @@
+"""The file system an action sees: a read-only root made of what its interpreter needs, and private memory on top.
+
+The root is prepared once per zygote, in the zygote's own mount namespace; nothing of it
+exists on the host. A sandbox inherits it and adds what is its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from sabayon.sandbox.native import linux
+
+_STAGE: Final = "/sys"
+"""Where the root is put together; hidden afterwards, and never a source of a bind."""
+
+_SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty")
+_FROM_ETC: Final = ("ld.so.cache", "ssl", "alternatives", "localtime", "mime.types", "ca-certificates", "pki")
+_OWN_ETC: Final = {
+    "passwd": "root:x:0:0:root:/tmp:/bin/sh\naction:x:65534:65534:action:/tmp:/bin/sh\n",
+    "group": "root:x:0:\naction:x:65534:\n",
+    "hosts": "127.0.0.1 localhost\n::1 localhost\n",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+    "resolv.conf": "",
+}
+_MASKED: Final = ("/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sysrq-trigger", "/proc/kallsyms")
+_READ_ONLY: Final = ("/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs")
+_TMPFS: Final = linux.MS_NOSUID | linux.MS_NODEV
+# Flags that an outer mount may have locked; statvfs and mount agree on these values.
+_KEPT_FLAGS: Final = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+
+TMP: Final = "/tmp"
+ACTION: Final = "/action"
+
+
+def enter_prepared_root(binds: Iterable[tuple[str, str]]) -> None:
+    """Build the root and make it this process's; `binds` are further host paths to show read-only, and where.
+
+    Needs a mount namespace of its own. Raises OSError.
+    """
+    linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
+    linux.mount("tmpfs", _STAGE, "tmpfs", linux.MS_NOSUID, "mode=0755,size=8m")
+    for source, target in (*((path, path) for path in _SYSTEM), *binds):
+        _show(Path(source), Path(_STAGE + target))
+    _make_etc()
+    _make_devices()
+    for directory, mode in (("/proc", 0o555), (TMP, 0o1777), (ACTION, 0o755), ("/root", 0o755), ("/.old", 0o700)):
+        os.makedirs(_STAGE + directory, mode, exist_ok=True)
+    linux.mount("proc", _STAGE + "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+    linux.pivot_root(_STAGE, _STAGE + "/.old")
+    os.chdir("/")
+    linux.unmount("/.old")
+    os.rmdir("/.old")
+    linux.mount("none", "/", None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NOSUID)
+
+
+def _show(source: Path, target: Path) -> None:
+    """The host's `source` at `target`, read-only; a symbolic link as itself, what is missing not at all."""
+    if source.is_symlink():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.is_symlink():
+            target.symlink_to(source.readlink())
+    elif source.exists() and not target.exists():
+        _bind(source, target)
+
+
+def _bind(source: Path, target: Path, *, devices: bool = False) -> None:
+    if source.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+    linux.mount(str(source), str(target), None, linux.MS_BIND | linux.MS_REC)
+    locked = os.statvfs(target).f_flag & _KEPT_FLAGS
+    flags = locked | linux.MS_NOSUID | (0 if devices else linux.MS_RDONLY | linux.MS_NODEV)
+    linux.mount("none", str(target), None, linux.MS_REMOUNT | linux.MS_BIND | flags)
+
+
+def _make_etc() -> None:
+    etc = Path(_STAGE + "/etc")
+    etc.mkdir()
+    for name, text in _OWN_ETC.items():
+        (etc / name).write_text(text)
+    for name in _FROM_ETC:
+        source = Path("/etc", name)
+        if source.is_symlink():
+            (etc / name).symlink_to(source.readlink())
+        elif source.exists():
+            _bind(source, etc / name)
+
+
+def _make_devices() -> None:
+    dev = Path(_STAGE + "/dev")
+    dev.mkdir()
+    (dev / "shm").mkdir()
+    for name in _DEVICES:
+        _bind(Path("/dev", name), dev / name, devices=True)
+    for name, target in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
+        (dev / name).symlink_to(target)
+
+
+def add_private_parts(tmp_bytes: int, uid: int, gid: int) -> None:
+    """In a sandbox's own mount namespace: its /proc, /tmp, /action and /dev/shm. Sizes are hard limits.
+
+    The memory behind them counts for the sandbox's memory limit too. Raises OSError.
+    """
+    linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+    linux.mount("tmpfs", TMP, "tmpfs", _TMPFS, f"mode=1777,size={tmp_bytes},nr_inodes=65536")
+    linux.mount("tmpfs", ACTION, "tmpfs", _TMPFS, f"mode=0700,size={tmp_bytes},nr_inodes=65536,uid={uid},gid={gid}")
+    linux.mount("tmpfs", "/dev/shm", "tmpfs", _TMPFS | linux.MS_NOEXEC, f"mode=1777,size={tmp_bytes // 4}")
+    for path in _MASKED:
+        if os.path.exists(path):
+            linux.mount("/dev/null", path, None, linux.MS_BIND)
+    for path in _READ_ONLY:
+        if os.path.exists(path):
+            linux.mount(path, path, None, linux.MS_BIND | linux.MS_REC)
+            flags = linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+            linux.mount("none", path, None, linux.MS_REMOUNT | linux.MS_BIND | flags)

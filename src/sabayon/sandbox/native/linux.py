@@ -1,0 +1,96 @@
+"""System calls that Python 3.11 does not offer, through the C library. Numbers and structs: see their manual pages."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Any, Final
+
+CLONE_NEWNS: Final = 0x00020000
+CLONE_NEWCGROUP: Final = 0x02000000
+CLONE_NEWUTS: Final = 0x04000000
+CLONE_NEWIPC: Final = 0x08000000
+CLONE_NEWUSER: Final = 0x10000000
+CLONE_NEWPID: Final = 0x20000000
+CLONE_NEWNET: Final = 0x40000000
+
+MS_RDONLY: Final = 1
+MS_NOSUID: Final = 2
+MS_NODEV: Final = 4
+MS_NOEXEC: Final = 8
+MS_REMOUNT: Final = 32
+MS_BIND: Final = 4096
+MS_REC: Final = 16384
+MS_PRIVATE: Final = 1 << 18
+MNT_DETACH: Final = 2
+
+PR_SET_PDEATHSIG: Final = 1
+PR_SET_DUMPABLE: Final = 4
+PR_CAPBSET_DROP: Final = 24
+PR_SET_NO_NEW_PRIVS: Final = 38
+PR_CAP_AMBIENT: Final = 47
+PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
+LAST_CAPABILITY: Final = 63
+
+_CAPABILITY_VERSION_3: Final = 0x20080522
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _call(what: str, function: Any, *args: Any) -> int:
+    result = int(function(*args))
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def unshare(flags: int) -> None:
+    """Move this process into new namespaces. Raises OSError."""
+    _call("unshare", _libc.unshare, flags)
+
+
+def mount(source: str, target: str, kind: str | None = None, flags: int = 0, data: str | None = None) -> None:
+    """mount(2). Raises OSError that names the target."""
+    arguments = (source.encode(), target.encode(), kind.encode() if kind else None, ctypes.c_ulong(flags))
+    _call(f"mount {target}", _libc.mount, *arguments, data.encode() if data else None)
+
+
+def unmount(target: str, flags: int = MNT_DETACH) -> None:
+    """umount2(2). Raises OSError."""
+    _call(f"unmount {target}", _libc.umount2, target.encode(), flags)
+
+
+def pivot_root(new: str, old: str) -> None:
+    """Make `new` the root and move the old one to `old`. Raises OSError."""
+    number = _PIVOT_ROOT[os.uname().machine]
+    _call("pivot_root", _libc.syscall, ctypes.c_long(number), new.encode(), old.encode())
+
+
+def prctl(option: int, argument: int = 0) -> None:
+    """prctl(2) with one argument. Raises OSError."""
+    zero = ctypes.c_ulong(0)
+    _call("prctl", _libc.prctl, option, ctypes.c_ulong(argument), zero, zero, zero)
+
+
+def set_hostname(name: str) -> None:
+    """The host name in this UTS namespace. Raises OSError."""
+    encoded = name.encode()
+    _call("sethostname", _libc.sethostname, encoded, len(encoded))
+
+
+def drop_capabilities() -> None:
+    """Give up every capability for good: bounding, ambient, inheritable, permitted and effective sets."""
+    for capability in range(LAST_CAPABILITY + 1):
+        try:
+            prctl(PR_CAPBSET_DROP, capability)
+        except OSError:
+            break  # past the last one this kernel knows
+    _call("prctl", _libc.prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+
+
+def clear_capability_sets() -> None:
+    """Empty this process's own sets; with an empty bounding set nothing can fill them again."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    _call("capset", _libc.capset, ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)()))

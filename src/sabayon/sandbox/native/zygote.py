@@ -1,0 +1,205 @@
+"""The zygote: a single-threaded process that becomes a new sandbox on request. No user code ever runs in it.
+
+It is pid 1 of a pid namespace in which all its sandboxes are nested: when it ends, for
+whatever reason, the kernel kills them all. It ends when the platform closes its end of
+the control socket, also by dying.
+
+Control socket (SOCK_SEQPACKET, one JSON object a packet):
+
+- start-up: `{"ready": true}` or `{"error": text}` goes out
+- a request `{"id", "uid", "gid", "tmp_bytes", "processes", "memory_bytes", "api_port", "environment"}` comes in, with
+  descriptors: frame socket, stdout, stderr, then one `cgroup.procs` per hierarchy to join
+- the answer `{"id"}` with a pidfd of the sandbox and a listening socket inside it, or `{"id", "error"}`
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gc
+import importlib
+import json
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+from typing import Any, Final, NoReturn
+
+from sabayon.sandbox.native import filesystem, linux, seccomp
+
+MAX_PACKET_BYTES: Final = 65536
+MAX_DESCRIPTORS: Final = 16
+FRAME_FD: Final = 3
+MAX_OPEN_FILES: Final = 1024
+
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+
+
+def main(control_fd: int, recipe: dict[str, Any]) -> None:
+    """Run until the control socket ends.
+
+    recipe: `binds` host paths to show, `preload` modules to import before any fork, `argv` to execute as the launcher
+    (empty: call `main` of `module`), `is_root` whether sandboxes have real users and cgroups.
+    """
+    control = socket.socket(fileno=control_fd)
+    try:
+        _isolate(recipe)
+    except OSError as error:
+        control.send(json.dumps({"error": str(error)}).encode())
+        return
+    control.send(b'{"ready": true}')
+    signal.signal(signal.SIGCHLD, _reap)
+    gc.collect()
+    gc.freeze()
+    _serve(control, recipe, seccomp.program())
+
+
+def _isolate(recipe: dict[str, Any]) -> None:
+    """Enter the namespaces of all sandboxes of this kind; returns in a child that is pid 1 of a new pid namespace."""
+    if not recipe["is_root"]:
+        _enter_user_namespace()
+    linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNET)
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    modules = [importlib.import_module(name) for name in recipe["preload"]]
+    filesystem.enter_prepared_root(recipe["binds"])
+    sys.path[:] = [path for path in sys.path if os.path.exists(path)]
+    os.environ.clear()
+    linux.set_hostname("sabayon")
+    for module in modules:
+        prepare = getattr(module, "prepare", None)
+        if prepare:
+            prepare()
+
+
+def _enter_user_namespace() -> None:
+    uid, gid = os.geteuid(), os.getegid()
+    linux.unshare(linux.CLONE_NEWUSER)
+    for file, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        with open(f"/proc/self/{file}", "w") as handle:  # noqa: PTH123
+            handle.write(text)
+
+
+def _reap(*_: object) -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _serve(control: socket.socket, recipe: dict[str, Any], filter: bytes) -> None:
+    while True:
+        packet, descriptors, _, _ = socket.recv_fds(control, MAX_PACKET_BYTES, MAX_DESCRIPTORS)
+        if not packet:
+            return
+        request = json.loads(packet)
+        if not os.fork():
+            _start(control, recipe, filter, request, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _start(
+    control: socket.socket, recipe: dict[str, Any], filter: bytes, request: dict[str, Any], descriptors: list[int]
+) -> NoReturn:
+    """In the first child: enter the sandbox's namespaces, fork its pid 1, report, end."""
+    frame, stdout, stderr, *groups = descriptors
+    answer: dict[str, Any] = {"id": request["id"]}
+    passed: list[int] = []
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for group in groups:
+            os.write(group, b"0")
+        linux.unshare(
+            linux.CLONE_NEWNS
+            | linux.CLONE_NEWPID
+            | linux.CLONE_NEWIPC
+            | linux.CLONE_NEWUTS
+            | linux.CLONE_NEWNET
+            | (linux.CLONE_NEWCGROUP if groups else 0)
+        )
+        listener = _listen(request["api_port"])
+        gate, open_gate = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(open_gate)
+            _become_sandbox(recipe, filter, request, (frame, stdout, stderr), gate)
+        os.close(gate)
+        passed = [os.pidfd_open(child), listener.fileno()]
+        socket.send_fds(control, [json.dumps(answer).encode()], passed)
+        os.close(open_gate)
+    except OSError as error:
+        control.send(json.dumps({**answer, "error": str(error)}).encode())
+    os._exit(0)
+
+
+def _listen(port: int) -> socket.socket:
+    """Bring the loopback up and listen on it, in this network namespace, for the platform to accept."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        name = b"lo".ljust(16, b"\0")
+        flags = struct.unpack("16xh", fcntl.ioctl(probe, _SIOCGIFFLAGS, name + bytes(2))[:18])[0]
+        fcntl.ioctl(probe, _SIOCSIFFLAGS, name + struct.pack("h", flags | _IFF_UP))
+    return socket.create_server(("127.0.0.1", port), backlog=64)
+
+
+def _become_sandbox(
+    recipe: dict[str, Any], filter: bytes, request: dict[str, Any], stdio: tuple[int, int, int], gate: int
+) -> NoReturn:
+    """In pid 1 of the sandbox: give up everything and run the launcher. Never returns."""
+    try:
+        _arrange_descriptors(stdio, gate)
+        filesystem.add_private_parts(request["tmp_bytes"], request["uid"], request["gid"])
+        _limit(request)
+        _give_up_privileges(recipe, request, filter)
+        os.chdir(filesystem.ACTION)
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        _run_launcher(recipe)
+    except BaseException as error:  # the last frame of this process: whatever it is must end it, and be seen
+        with contextlib.suppress(OSError):
+            os.write(2, f"the sandbox could not be set up: {error!r}\n".encode())
+    os._exit(70)
+
+
+def _arrange_descriptors(stdio: tuple[int, int, int], gate: int) -> None:
+    """Frames at 3, output at 1 and 2, nothing else open; waits until the platform has been told of this sandbox."""
+    os.read(gate, 1)
+    frame, stdout, stderr = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) for fd in stdio)
+    null = os.open("/dev/null", os.O_RDONLY)
+    for source, target in ((null, 0), (stdout, 1), (stderr, 2), (frame, FRAME_FD)):
+        os.dup2(source, target, inheritable=target != FRAME_FD)
+    os.closerange(FRAME_FD + 1, MAX_OPEN_FILES * 64)
+
+
+def _limit(request: dict[str, Any]) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))
+    if request["address_space_bytes"]:
+        resource.setrlimit(resource.RLIMIT_AS, (request["address_space_bytes"],) * 2)
+
+
+def _give_up_privileges(recipe: dict[str, Any], request: dict[str, Any], filter: bytes) -> None:
+    linux.drop_capabilities()
+    if recipe["is_root"]:
+        os.setgroups([])
+        os.setresgid(request["gid"], request["gid"], request["gid"])
+        os.setresuid(request["uid"], request["uid"], request["uid"])
+    linux.clear_capability_sets()
+    linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+    os.umask(0o022)
+    seccomp.install(filter)
+
+
+def _run_launcher(recipe: dict[str, Any]) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if recipe["argv"]:
+        os.set_inheritable(FRAME_FD, True)
+        os.execve(recipe["argv"][0], recipe["argv"], dict(os.environ))
+    sys.modules[recipe["module"]].main(FRAME_FD)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), json.loads(sys.argv[2]))
