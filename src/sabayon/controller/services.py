@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sabayon.bus.base import Bus
+from sabayon.controller.running import Running
 from sabayon.entity.limits import SystemLimits
 from sabayon.entity.manifest import Manifest
 from sabayon.store.base import Activations, Artifacts, Identities, Journal
@@ -13,7 +14,7 @@ from sabayon.store.base import Activations, Artifacts, Identities, Journal
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Ports and settings. `now_ms`: the wall clock in epoch ms."""
+    """Ports and settings. `now_ms`: the wall clock in epoch ms. `running`: the owner of activations in flight."""
 
     artifacts: Artifacts
     activations: Activations
@@ -23,3 +24,4 @@ class Services:
     manifest: Manifest
     limits: SystemLimits
     now_ms: Callable[[], int]
+    running: Running = field(default_factory=Running)

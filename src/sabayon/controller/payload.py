@@ -1,0 +1,88 @@
+"""What an action is run with: reading the caller's payload, and laying it over the action's parameters."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from sabayon import messages
+from sabayon.controller.http import malformed
+from sabayon.entity.parameters import Arguments, Parameters, environment_value, init_keys
+
+MAX_NUMBER_CHARS: Final = 100
+
+_object = msgspec.json.Decoder(Arguments)
+_encoder = msgspec.json.Encoder()
+_LONG_NUMBER = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|(-?\d[\d.eE+-]{%d,})' % MAX_NUMBER_CHARS)
+_LONG_DIGITS = re.compile(rb"\d[\d.eE+-]{%d}" % (MAX_NUMBER_CHARS - 1))
+
+
+class Payload(NamedTuple):
+    """JSON handed to an action: its text, and its members when it is an object; an array has None."""
+
+    text: Raw
+    members: Arguments | None
+
+
+EMPTY: Final = Payload(Raw(b"{}"), {})
+
+
+def parse_payload(body: bytes) -> Payload:
+    """The body of an invocation or a fire; empty counts as `{}`. Raises FrameworkRejection 400."""
+    if not body:
+        return EMPTY
+    try:
+        if not body.isascii():
+            body.decode()
+        members = _object.decode(body)
+    except msgspec.ValidationError as error:
+        raise malformed(messages.OBJECT_EXPECTED) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise malformed(str(error)) from error
+    if _LONG_DIGITS.search(body) and any(_LONG_NUMBER.findall(body)):
+        raise malformed(f"a number literal is longer than {MAX_NUMBER_CHARS} characters")
+    return Payload(Raw(body), members)
+
+
+def payload_of(result: Raw) -> Payload:
+    """A result as the next action's payload: an object or an array as it is, anything else becomes `{}`."""
+    first = bytes(result[:1])
+    if first == b"{":
+        return Payload(result, _object.decode(result))
+    return Payload(result, None) if first == b"[" else EMPTY
+
+
+def payload_from(members: Arguments) -> Payload:
+    """An object made of `members`."""
+    return Payload(Raw(_encoder.encode(members)), members)
+
+
+def overlay(payload: Payload, members: Arguments) -> Payload:
+    """`payload` with `members` over it; an array gives way to them."""
+    return payload_from({**(payload.members or {}), **members})
+
+
+class Inputs(NamedTuple):
+    """`arguments`: JSON text of a run's `value`. `environment`: init-only parameters as text."""
+
+    arguments: Raw
+    environment: dict[str, str]
+
+
+def inputs(parameters: Parameters, payload: Payload) -> Inputs:
+    """`payload` over `parameters`, key by key; an array is passed as it is.
+
+    Init-only keys stay so when the payload overrides them: they go to the environment alone.
+    """
+    if not parameters:
+        return Inputs(payload.text, {})
+    defaults = {entry.key: entry.value for entry in parameters}
+    merged = defaults if payload.members is None else {**defaults, **payload.members}
+    environment = {key: environment_value(merged[key]) for key in init_keys(parameters)}
+    if payload.members is None:
+        return Inputs(payload.text, environment)
+    arguments = {key: value for key, value in merged.items() if key not in environment} if environment else merged
+    return Inputs(Raw(_encoder.encode(arguments)), environment)

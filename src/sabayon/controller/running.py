@@ -1,0 +1,62 @@
+"""Who owns work that outlives the request that started it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+logger = logging.getLogger("sabayon.controller")
+
+
+def _nothing() -> None:
+    pass
+
+
+class Running:
+    """Activations in flight, by their id: strong references, an ear for their failures, and an orderly end.
+
+    An id may be adopted again while its earlier work is still under way; the last one counts.
+    """
+
+    def __init__(self) -> None:
+        self._work: dict[str, asyncio.Future[Any]] = {}
+
+    def __contains__(self, activation_id: str) -> bool:
+        return activation_id in self._work
+
+    def __len__(self) -> int:
+        return len(self._work)
+
+    def adopt(self, activation_id: str, work: Awaitable[T], on_end: Callable[[], None] = _nothing) -> asyncio.Future[T]:
+        """Keep `work` until it ends. `on_end` is called once then, whatever the end, before any waiter goes on."""
+        future = asyncio.ensure_future(work)
+        self._work[activation_id] = future
+
+        def ended(future: asyncio.Future[T]) -> None:
+            on_end()
+            if self._work.get(activation_id) is future:
+                del self._work[activation_id]
+            if not future.cancelled() and (error := future.exception()):
+                logger.error("activation %s has no end: %s", activation_id, error, exc_info=error)
+
+        future.add_done_callback(ended)
+        return future
+
+    async def finish(self, activation_id: str, work: Coroutine[Any, Any, T]) -> T:
+        """The outcome of `work`, which goes on to its end even if the one who waits is cancelled."""
+        return await asyncio.shield(self.adopt(activation_id, work))
+
+    async def aclose(self) -> None:
+        """Wait for all that is in flight, and for what that starts. To be called when the bus runs nothing any more."""
+        while self._work:
+            await asyncio.wait(tuple(self._work.values()))
+
+
+async def outcome_within(future: asyncio.Future[T], timeout_ms: int) -> T | None:
+    """The result of `future`, or None when it takes longer. Neither that nor cancellation touches the future."""
+    done, _ = await asyncio.wait((future,), timeout=timeout_ms / 1000)
+    return future.result() if done else None
