@@ -68,6 +68,16 @@ class FrameworkRejection(Rejection):
     """Refused before a handler was chosen or entered. Answered without CORS headers."""
 
 
+def check_content_type(request: Request) -> None:
+    """Raises FrameworkRejection 415 unless the body may be JSON. An empty one needs no content type, but no wrong one."""
+    content_type = request.headers.get("content-type")
+    if content_type is None:
+        if request.body:
+            raise FrameworkRejection(415, messages.content_type_not_supported("application/octet-stream"))
+    elif content_type.partition(";")[0].strip().lower() != JSON:
+        raise FrameworkRejection(415, messages.content_type_not_supported(content_type))
+
+
 def malformed(detail: str) -> FrameworkRejection:
     """400 for a body that cannot be decoded."""
     return FrameworkRejection(400, messages.MALFORMED_CONTENT + detail)

@@ -10,7 +10,8 @@ from msgspec import Raw
 
 from sabayon import messages
 from sabayon.controller.http import malformed
-from sabayon.entity.parameters import Arguments, Parameters, environment_value, init_keys
+from sabayon.entity.action import Action
+from sabayon.entity.parameters import Arguments, Parameters, environment_value, final_keys, init_keys, is_true
 
 MAX_NUMBER_CHARS: Final = 100
 
@@ -63,6 +64,13 @@ def payload_from(members: Arguments) -> Payload:
 def overlay(payload: Payload, members: Arguments) -> Payload:
     """`payload` with `members` over it; an array gives way to them."""
     return payload_from({**(payload.members or {}), **members})
+
+
+def overrides_final(action: Action, payload: Payload) -> bool:
+    """Whether `payload` has a key that an action marked `final` protects."""
+    if not payload.members or not action.parameters or not is_true(action.annotations, "final"):
+        return False
+    return not final_keys(action.parameters).isdisjoint(payload.members)
 
 
 class Inputs(NamedTuple):

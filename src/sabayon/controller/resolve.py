@@ -28,7 +28,10 @@ class Resolved(NamedTuple):
 
 
 class ResolvedPackage(NamedTuple):
-    """provider: the package that owns the entities, its parameters overlaid by the binding's. binding: where one was."""
+    """A package, or a binding and what it stands for.
+
+    provider: the owner of the entities, its parameters overlaid by the binding's. binding: None for a plain package.
+    """
 
     provider: Package
     binding: Package | None
