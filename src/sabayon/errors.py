@@ -34,3 +34,7 @@ class Conflict(SabayonError):
 
 class Corrupt(SabayonError):
     """A stored document cannot be decoded."""
+
+
+class StoreUnavailable(SabayonError):
+    """The store cannot take writes now, a full disk for instance. Nothing was changed; later it may work."""

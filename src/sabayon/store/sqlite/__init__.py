@@ -1,0 +1,75 @@
+"""The embedded store: one SQLite database in WAL mode, one writer thread, one reader thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+from typing import Final
+
+from sabayon.errors import StoreUnavailable
+from sabayon.store.sqlite.artifacts import SqliteArtifacts
+from sabayon.store.sqlite.connection import prepare
+from sabayon.store.sqlite.identities import SqliteIdentities
+from sabayon.store.sqlite.reader import Reader
+from sabayon.store.sqlite.records import SqliteActivations, SqliteJournal, SqliteLedger
+from sabayon.store.sqlite.writer import Writer
+
+logger = logging.getLogger("sabayon.store")
+
+WATCH_S: Final = 0.5
+"""How often to look for writes of other processes."""
+
+
+class SqliteStore:
+    """All ports on one database."""
+
+    def __init__(self, path: Path) -> None:
+        self._reader = Reader(path)
+        self.writer = Writer(path)
+        self.artifacts = SqliteArtifacts(self._reader, self.writer)
+        self.activations = SqliteActivations(self._reader, self.writer)
+        self.journal = SqliteJournal(self._reader, self.writer)
+        self.identities = SqliteIdentities(self._reader, self.writer, self.artifacts.forget)
+        self._watcher: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, path: Path) -> SqliteStore:
+        """Open or make the database. Raises OperatorError with one line that says what to do."""
+        await asyncio.to_thread(prepare, path)
+        store = cls(path)
+        await store.identities.load()
+        store._watcher = asyncio.create_task(store._watch(), name="store watcher")
+        return store
+
+    def ledger(self, provider: str) -> SqliteLedger:
+        """The documents of one event provider."""
+        return SqliteLedger(provider, self._reader, self.writer)
+
+    async def _watch(self) -> None:
+        """Forget what is cached when another process has written. The writer's own commits do not count."""
+        seen = await self._data_version()
+        while True:
+            await asyncio.sleep(WATCH_S)
+            try:
+                version = await self._data_version()
+                if version != seen:
+                    self.artifacts.forget()
+                    await self.identities.load()
+                    seen = version
+            except StoreUnavailable as error:
+                logger.warning("%s", error)
+
+    async def _data_version(self) -> int:
+        query = "PRAGMA data_version"
+        return await self.writer.submit(lambda c: int(c.execute(query).fetchone()[0]), is_durable=False)
+
+    async def aclose(self) -> None:
+        """Write what waits and close."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watcher
+        await self.writer.aclose()
+        self._reader.close()

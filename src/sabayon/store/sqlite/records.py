@@ -1,0 +1,86 @@
+"""Activation records, the journal and the ledgers in SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sabayon.entity.activation import StoredActivation
+from sabayon.store.base import Filter
+from sabayon.store.sqlite.reader import Reader
+from sabayon.store.sqlite.writer import Writer
+
+
+class SqliteActivations:
+    """See the port."""
+
+    def __init__(self, reader: Reader, writer: Writer) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def put(self, record: StoredActivation, *, settles: bool = False) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT OR IGNORE INTO activations VALUES (?, ?, ?, ?, ?, ?)", record)
+            if settles:
+                connection.execute("DELETE FROM journal WHERE id = ?", (record.activation_id,))
+
+        await self._writer.submit(work, is_durable=False, is_alone=False)
+
+    async def read(self, namespace: str, activation_id: str) -> bytes | None:
+        query = "SELECT record FROM activations WHERE id = ? AND namespace = ?"
+        rows = await self._reader.rows(query, activation_id, namespace)
+        return rows[0][0] if rows else None
+
+    async def list(self, namespace: str, filter: Filter, *, skip: int, limit: int, is_full: bool) -> Sequence[bytes]:
+        where, values = _selection(namespace, filter)
+        column = "record" if is_full else "summary"
+        query = f"SELECT {column} FROM activations WHERE {where} ORDER BY start DESC LIMIT ? OFFSET ?"
+        return [row[0] for row in await self._reader.rows(query, *values, limit, skip)]
+
+    async def count(self, namespace: str, filter: Filter) -> int:
+        where, values = _selection(namespace, filter)
+        return int((await self._reader.rows(f"SELECT count(*) FROM activations WHERE {where}", *values))[0][0])
+
+
+def _selection(namespace: str, filter: Filter) -> tuple[str, list[Any]]:
+    conditions: list[tuple[str, Any]] = [("namespace = ?", namespace), ("name = ?", filter.name)]
+    conditions += [("start >= ?", filter.since), ("start <= ?", filter.upto)]
+    chosen = [(text, value) for text, value in conditions if value is not None]
+    return " AND ".join(text for text, _ in chosen), [value for _, value in chosen]
+
+
+class SqliteJournal:
+    """See the port."""
+
+    def __init__(self, reader: Reader, writer: Writer) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def append(self, activation_id: str, message: bytes) -> None:
+        query = "INSERT OR REPLACE INTO journal (id, message) VALUES (?, ?)"
+        await self._writer.submit(
+            lambda connection: connection.execute(query, (activation_id, message)), is_durable=True, is_alone=False
+        )
+
+    async def pending(self) -> Mapping[str, bytes]:
+        return dict(await self._reader.rows("SELECT id, message FROM journal ORDER BY number"))
+
+
+class SqliteLedger:
+    """See the port."""
+
+    def __init__(self, provider: str, reader: Reader, writer: Writer) -> None:
+        self._provider = provider
+        self._reader = reader
+        self._writer = writer
+
+    async def load(self) -> list[tuple[str, bytes]]:
+        query = "SELECT key, document FROM ledger WHERE provider = ? ORDER BY key"
+        return [(key, document) for key, document in await self._reader.rows(query, self._provider)]
+
+    async def put(self, key: str, document: bytes) -> None:
+        await self._writer.execute("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?)", self._provider, key, document)
+
+    async def delete(self, key: str) -> None:
+        await self._writer.execute("DELETE FROM ledger WHERE provider = ? AND key = ?", self._provider, key)
