@@ -255,3 +255,7 @@ def composition_name_unresolved(name: str) -> str:
 
 def composition_not_entitled(name: str) -> str:
     return f"Failed entitlement check for action with name '{name}' during composition."
+
+
+def image_not_pulled(image: str) -> str:
+    return f"Failed to pull container image '{image}'."

@@ -1,0 +1,1 @@
+"""The invoker: decides which container runs an activation, has it run, and records how it ended."""

@@ -1,0 +1,209 @@
+"""One container, carried out: its sandbox, made when first needed, and the runs in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import msgspec
+
+from sabayon import messages
+from sabayon.bus.base import ActivationMessage
+from sabayon.entity.activation import Outcome, Response, error_response
+from sabayon.entity.limits import MB
+from sabayon.invoker.outcome import Limits, died, init_failure, run_response, timed_out
+from sabayon.invoker.record import Times
+from sabayon.sandbox.base import (
+    Logs,
+    Sandbox,
+    SandboxDied,
+    SandboxDriver,
+    SandboxSpec,
+    SandboxTimeout,
+    SandboxUnavailable,
+)
+
+START_TRIES = 3
+
+
+class Ended(NamedTuple):
+    """How a run ended. is_usable: whether the container may run again. times is None when nothing was started."""
+
+    response: Response
+    logs: Logs
+    times: Times | None
+    is_timeout: bool
+    is_usable: bool
+
+
+class CodeUnavailable(Exception):
+    """The action has changed or gone since it was accepted; `response` says which."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response)
+        self.response = response
+
+
+ReadCode = Callable[[ActivationMessage], Awaitable[str | None]]
+"""The code of a message's action. Raises CodeUnavailable."""
+
+
+class _InitValue(msgspec.Struct, omit_defaults=True):
+    name: str
+    main: str
+    binary: bool
+    env: dict[str, str]
+    code: str | None = None
+
+
+class _Context(msgspec.Struct, omit_defaults=True):
+    """What a run is told beside its arguments."""
+
+    namespace: str
+    action_name: str
+    action_version: str
+    activation_id: str
+    transaction_id: str
+    deadline: str
+    api_key: str | None = None
+
+
+_encoder = msgspec.json.Encoder()
+
+
+class Container:
+    """The shell around one sandbox. The pool sees to it that runs do not overlap."""
+
+    def __init__(self, driver: SandboxDriver, spec: SandboxSpec) -> None:
+        self._driver = driver
+        self._spec = spec
+        self._sandbox: Sandbox | None = None
+        self._is_initialized = False
+        self._is_suspended = False
+        self._reason: str | None = None
+
+    async def start(self) -> None:
+        """Make the sandbox. Raises SandboxUnavailable."""
+        for attempt in range(1, START_TRIES + 1):
+            if self._reason is not None:
+                raise SandboxUnavailable(self._reason)
+            try:
+                self._sandbox = await self._driver.create(self._spec)
+                break
+            except SandboxUnavailable:
+                if attempt == START_TRIES:
+                    raise
+        if self._reason is not None and self._sandbox is not None:
+            await self._sandbox.destroy(self._reason)
+
+    async def suspend(self) -> None:
+        """Stop its CPU use until the next run. Raises SandboxDied."""
+        if self._sandbox is not None:
+            self._is_suspended = True
+            await self._sandbox.suspend()
+
+    async def destroy(self, reason: str) -> None:
+        """End it, also while it is being made or runs."""
+        self._reason = reason
+        if self._sandbox is not None:
+            await self._sandbox.destroy(reason)
+
+    async def run(self, message: ActivationMessage, limits: Limits, read_code: ReadCode) -> Ended:
+        """Make what is missing, then run once. Raises SandboxUnavailable and CodeUnavailable before anything ran."""
+        if self._sandbox is None:
+            await self.start()
+        assert self._sandbox is not None
+        if self._is_suspended:
+            self._is_suspended = False
+            await self._sandbox.resume()
+        self._sandbox.limit_logs(message.action.limits.logs * MB)
+        if self._is_initialized:
+            return await self._run(self._sandbox, message, limits, None, _now_ms())
+        code = await read_code(message)
+        started_ms, started = _now_ms(), time.monotonic()
+        failure, is_timeout = await self._init(self._sandbox, message, limits, code)
+        init_ms = _elapsed_ms(started)
+        if failure is None:
+            self._is_initialized = True
+            return await self._run(self._sandbox, message, limits, init_ms, started_ms)
+        times = Times(started_ms, _waited(message, started_ms), init_ms, 0)
+        return Ended(failure, self._sandbox.take_logs(), times, is_timeout, False)
+
+    async def _init(
+        self, sandbox: Sandbox, message: ActivationMessage, limits: Limits, code: str | None
+    ) -> tuple[Response | None, bool]:
+        started = time.monotonic()
+        try:
+            reply = await sandbox.init(init_body(message, code), limits.timeout_ms / 1000)
+        except SandboxTimeout:
+            return timed_out(limits, during_init=True), True
+        except SandboxDied as error:
+            return died(during_init=True, is_out_of_memory=error.is_out_of_memory), False
+        elapsed_ms = (time.monotonic() - started) * 1000
+        return init_failure(reply, elapsed_ms, limits), elapsed_ms >= limits.timeout_ms
+
+    async def _run(
+        self, sandbox: Sandbox, message: ActivationMessage, limits: Limits, init_ms: int | None, started_ms: int
+    ) -> Ended:
+        started, is_timeout = time.monotonic(), False
+        try:
+            reply = await sandbox.run(run_body(message), limits.timeout_ms / 1000)
+            elapsed_ms = (time.monotonic() - started) * 1000
+            is_timeout = elapsed_ms >= limits.timeout_ms
+            response = run_response(reply, elapsed_ms, limits)
+        except SandboxTimeout:
+            response, is_timeout = timed_out(limits, during_init=False), True
+        except SandboxDied as error:
+            response = died(during_init=False, is_out_of_memory=error.is_out_of_memory)
+            if self._reason is not None:
+                response = error_response(Outcome.WHISK_ERROR, messages.INTERRUPTED)
+        times = Times(started_ms, _waited(message, started_ms), init_ms, _elapsed_ms(started))
+        logs = sandbox.take_logs()
+        is_usable = response.outcome <= Outcome.APPLICATION_ERROR and not logs.is_truncated and self._reason is None
+        return Ended(response, logs, times, is_timeout, is_usable)
+
+
+def init_body(message: ActivationMessage, code: str | None) -> bytes:
+    """The contract's `/init` body."""
+    action = message.action
+    context = _context(message)
+    system = {f"__OW_{name.upper()}": value for name, value in msgspec.structs.asdict(context).items() if value}
+    value = _InitValue(
+        name=action.name,
+        main=action.exec.main or "main",
+        binary=action.exec.is_binary,
+        env={**message.environment, **system},
+        code=code,
+    )
+    return _encoder.encode({"value": value})
+
+
+def run_body(message: ActivationMessage) -> bytes:
+    """The contract's `/run` body; the arguments go in as they are."""
+    return b'{"value":' + bytes(message.arguments) + b"," + _encoder.encode(_context(message))[1:]
+
+
+def _context(message: ActivationMessage) -> _Context:
+    action = message.action
+    return _Context(
+        namespace=message.identity.namespace,
+        action_name=action.entity_name.absolute,
+        action_version=action.version,
+        activation_id=message.activation_id,
+        transaction_id=message.transaction_id,
+        deadline=str(_now_ms() + action.limits.timeout),
+        api_key=message.identity.auth_key if action.exposes_api_key else None,
+    )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _elapsed_ms(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)
+
+
+def _waited(message: ActivationMessage, started_ms: int) -> int:
+    return max(0, started_ms - message.accepted_ms)

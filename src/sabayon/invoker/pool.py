@@ -1,0 +1,336 @@
+"""The container pool: which container runs a job. Pure: events and the time in, instructions out.
+
+A job takes, in this order: a warm container of its own (same namespace, action, revision),
+a stem cell of its kind and memory, a new container if memory is left, a new one in the
+room of idle containers that are removed for it, longest idle first. Otherwise it waits:
+first come first served within its namespace, namespaces in turn, so that none is served
+late because another asks for much.
+
+Memory counts at its limit from the moment a container is asked for until it is removed.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+NAMESPACE_SHARE: Final = 0.8
+"""Of all memory, how much the busy containers of one namespace may take: the rest stays within reach of others."""
+
+PATIENCE_S: Final = 2.0
+"""A job that has waited longer for room keeps others from taking what becomes free."""
+
+
+class Key(NamedTuple):
+    """Whose warm containers a job can use."""
+
+    namespace: str
+    action: str
+    revision: int
+
+
+class Job(NamedTuple):
+    """One activation that wants a container. id: the shell's."""
+
+    id: str
+    key: Key
+    kind: str
+    memory_mb: int
+
+
+class Cell(NamedTuple):
+    """What stem cells are kept of."""
+
+    kind: str
+    memory_mb: int
+
+
+@dataclass(slots=True)
+class Container:
+    """One container. key is None for a stem cell, job is None when it is idle."""
+
+    id: int
+    kind: str
+    memory_mb: int
+    key: Key | None
+    job: str | None
+    idle_since: float = 0.0
+    is_paused: bool = False
+
+
+class Create(NamedTuple):
+    """Start a stem cell; report it with `ready` or `removed`."""
+
+    container: int
+    kind: str
+    memory_mb: int
+
+
+class Run(NamedTuple):
+    """Run `job` in `container`, which is made first if `is_new`; report the end with `finished`."""
+
+    container: int
+    job: Job
+    is_new: bool
+
+
+class Remove(NamedTuple):
+    """Destroy an idle container. The pool has forgotten it already."""
+
+    container: int
+    reason: str
+
+
+class Pause(NamedTuple):
+    """Suspend an idle container; a later `Run` on it resumes it first."""
+
+    container: int
+
+
+Instruction = Create | Run | Remove | Pause
+
+
+class Pool:
+    """All containers of one invoker, and the jobs that wait."""
+
+    def __init__(
+        self,
+        memory_mb: int,
+        *,
+        keep_alive_s: float = 600.0,
+        pause_grace_s: float = 10.0,
+        stem_cells: Iterable[tuple[Cell, int]] = (),
+    ) -> None:
+        self._memory_mb = memory_mb
+        self._keep_alive_s = keep_alive_s
+        self._pause_grace_s = pause_grace_s
+        self._wanted_cells = dict(stem_cells)
+        self._containers: dict[int, Container] = {}
+        self._warm: dict[Key, list[int]] = {}
+        self._idle: OrderedDict[int, None] = OrderedDict()  # longest idle first, stem cells not among them
+        self._cells: dict[Cell, list[int]] = {}
+        self._cell_count: dict[Cell, int] = {}  # those that are still starting included
+        self._waiting: OrderedDict[str, deque[tuple[Job, float]]] = OrderedDict()
+        self._busy_mb: dict[str, int] = {}
+        self._used_mb = 0
+        self._next_id = 0
+
+    def __repr__(self) -> str:
+        stem = sum(map(len, self._cells.values()))
+        busy = sum(c.job is not None for c in self._containers.values())
+        text = f"busy {busy}, idle {len(self._idle)}, stem cells {stem}, waiting {self.waiting}"
+        return f"<Pool {text}, {self._used_mb} of {self._memory_mb} MB>"
+
+    @property
+    def used_mb(self) -> int:
+        """Memory of all containers, at their limits."""
+        return self._used_mb
+
+    @property
+    def waiting(self) -> int:
+        """Jobs without a container."""
+        return sum(map(len, self._waiting.values()))
+
+    @property
+    def busy(self) -> int:
+        """Containers with a job."""
+        return sum(c.job is not None for c in self._containers.values())
+
+    def start(self) -> list[Instruction]:
+        """The first stem cells."""
+        return list(self._refill())
+
+    def submit(self, job: Job, now: float) -> list[Instruction]:
+        """A job has arrived."""
+        if container := self._take_warm(job):
+            return [Run(container.id, job, False)]
+        self._waiting.setdefault(job.key.namespace, deque()).append((job, now))
+        return self._serve_waiting(now)
+
+    def withdraw(self, job_id: str) -> bool:
+        """Forget a job that waits; whether there was one."""
+        for namespace, queue in self._waiting.items():
+            for entry in queue:
+                if entry[0].id == job_id:
+                    queue.remove(entry)
+                    if not queue:
+                        del self._waiting[namespace]
+                    return True
+        return False
+
+    def finished(self, container_id: int, now: float, *, is_usable: bool) -> list[Instruction]:
+        """A job has ended. An unusable container is forgotten; the shell destroys it by itself."""
+        container = self._containers[container_id]
+        assert container.key is not None
+        self._busy_mb[container.key.namespace] -= container.memory_mb
+        if not self._busy_mb[container.key.namespace]:
+            del self._busy_mb[container.key.namespace]
+        container.job = None
+        if is_usable:
+            container.idle_since = now
+            self._warm.setdefault(container.key, []).append(container_id)
+            self._idle[container_id] = None
+        else:
+            self._forget(container)
+        return self._serve_waiting(now)
+
+    def ready(self, container_id: int, now: float) -> list[Instruction]:
+        """A stem cell has started."""
+        container = self._containers[container_id]
+        self._cells.setdefault(Cell(container.kind, container.memory_mb), []).append(container_id)
+        return self._serve_waiting(now)
+
+    def removed(self, container_id: int, now: float) -> list[Instruction]:
+        """An idle container or a stem cell went away by itself. Not refilled at once: what failed may fail again."""
+        container = self._containers.get(container_id)
+        if container is None or container.job is not None:
+            return []
+        self._unlist(container)
+        self._forget(container)
+        return self._serve_waiting(now, is_refilling=False)
+
+    def tick(self, now: float) -> list[Instruction]:
+        """Time has passed: remove what idled too long, pause what idles, refill stem cells."""
+        instructions: list[Instruction] = []
+        for container_id in list(self._idle):
+            container = self._containers[container_id]
+            if now - container.idle_since >= self._keep_alive_s:
+                instructions.append(self._evict(container, "idle for too long"))
+            elif now - container.idle_since >= self._pause_grace_s and not container.is_paused:
+                container.is_paused = True
+                instructions.append(Pause(container_id))
+        return [*instructions, *self._serve_waiting(now)]
+
+    def _serve_waiting(self, now: float, *, is_refilling: bool = True) -> list[Instruction]:
+        """Give containers to waiting jobs, one namespace after the other, until nobody's first job can be placed."""
+        instructions: list[Instruction] = []
+        is_placed = True
+        while is_placed and self._waiting:
+            is_placed = False
+            for namespace in list(self._waiting):
+                queue = self._waiting[namespace]
+                job, since = queue[0]
+                placed = self._place(job, now)
+                if placed is None:
+                    if now - since > PATIENCE_S and not self._is_over_share(job):
+                        return [*instructions, *self._refill()]
+                    continue
+                is_placed = True
+                instructions += placed
+                queue.popleft()
+                del self._waiting[namespace]
+                if queue:
+                    self._waiting[namespace] = queue  # to the end: the others come first
+        return [*instructions, *(self._refill() if is_refilling else ())]
+
+    def _place(self, job: Job, now: float) -> list[Instruction] | None:
+        """A container for `job`, or None when it has to wait."""
+        if container := self._take_warm(job):
+            return [Run(container.id, job, False)]
+        if self._is_over_share(job):
+            return None
+        if container := self._take_cell(job):
+            return [Run(container.id, job, False)]
+        removed = self._make_room(job.memory_mb)
+        if removed is None:
+            return None
+        container = self._add(job.kind, job.memory_mb)
+        self._occupy(container, job)
+        return [*removed, Run(container.id, job, True)]
+
+    def _is_over_share(self, job: Job) -> bool:
+        busy = self._busy_mb.get(job.key.namespace, 0)
+        return busy > 0 and busy + job.memory_mb > self._memory_mb * NAMESPACE_SHARE
+
+    def _take_warm(self, job: Job) -> Container | None:
+        """The warm container that was used last: its caches are warmest, and the others may grow old."""
+        warm = self._warm.get(job.key)
+        if not warm:
+            return None
+        container = self._containers[warm[-1]]
+        if container.memory_mb != job.memory_mb:
+            return None
+        self._unlist(container)
+        self._occupy(container, job)
+        return container
+
+    def _take_cell(self, job: Job) -> Container | None:
+        cells = self._cells.get(Cell(job.kind, job.memory_mb))
+        if not cells:
+            return None
+        container = self._containers[cells.pop(0)]
+        self._count_cell(container, -1)
+        self._occupy(container, job)
+        return container
+
+    def _make_room(self, memory_mb: int) -> list[Remove] | None:
+        """Removals after which `memory_mb` is free; None, and nothing is removed, when there cannot be enough."""
+        missing = self._used_mb + memory_mb - self._memory_mb
+        victims: list[tuple[Container, str]] = []
+        for container in self._evictable():
+            if missing <= 0:
+                break
+            victims.append((container, "its memory is needed"))
+            missing -= container.memory_mb
+        if missing > 0:
+            return None
+        return [self._evict(container, reason) for container, reason in victims]
+
+    def _evictable(self) -> Iterator[Container]:
+        """Idle containers, longest idle first, then stem cells."""
+        yield from (self._containers[id] for id in list(self._idle))
+        yield from (self._containers[id] for ids in list(self._cells.values()) for id in list(ids))
+
+    def _evict(self, container: Container, reason: str) -> Remove:
+        self._unlist(container)
+        self._forget(container)
+        return Remove(container.id, reason)
+
+    def _add(self, kind: str, memory_mb: int) -> Container:
+        self._next_id += 1
+        container = Container(self._next_id, kind, memory_mb, None, None)
+        self._containers[container.id] = container
+        self._used_mb += memory_mb
+        return container
+
+    def _occupy(self, container: Container, job: Job) -> None:
+        container.key = job.key
+        container.job = job.id
+        container.is_paused = False
+        namespace = job.key.namespace
+        self._busy_mb[namespace] = self._busy_mb.get(namespace, 0) + container.memory_mb
+
+    def _unlist(self, container: Container) -> None:
+        """Take an idle container or stem cell out of what jobs can be given."""
+        self._idle.pop(container.id, None)
+        if container.key is None:
+            cells = self._cells.get(Cell(container.kind, container.memory_mb), [])
+            if container.id in cells:
+                cells.remove(container.id)
+        else:
+            warm = self._warm[container.key]
+            warm.remove(container.id)
+            if not warm:
+                del self._warm[container.key]
+
+    def _count_cell(self, container: Container, change: int) -> None:
+        cell = Cell(container.kind, container.memory_mb)
+        self._cell_count[cell] = self._cell_count.get(cell, 0) + change
+
+    def _forget(self, container: Container) -> None:
+        if container.key is None:
+            self._count_cell(container, -1)
+        del self._containers[container.id]
+        self._used_mb -= container.memory_mb
+
+    def _refill(self) -> Iterator[Create]:
+        """Stem cells that are wanted and fit without removing anything."""
+        for cell, wanted in self._wanted_cells.items():
+            for _ in range(wanted - self._cell_count.get(cell, 0)):
+                if self._used_mb + cell.memory_mb > self._memory_mb or self._waiting:
+                    return
+                container = self._add(cell.kind, cell.memory_mb)
+                self._count_cell(container, 1)
+                yield Create(container.id, cell.kind, cell.memory_mb)

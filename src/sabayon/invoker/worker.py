@@ -1,0 +1,251 @@
+"""The invoker's shell: carries out what the pool decides, and settles every activation with a record."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final, NamedTuple
+
+from sabayon import messages
+from sabayon.bus.base import ActivationMessage
+from sabayon.entity.activation import Activation, Outcome, Response, error_response, stored
+from sabayon.entity.limits import SystemLimits, effective_limits
+from sabayon.entity.manifest import BLACKBOX
+from sabayon.errors import SabayonError
+from sabayon.invoker.container import CodeUnavailable, Container, Ended
+from sabayon.invoker.logs import format_logs
+from sabayon.invoker.outcome import Limits
+from sabayon.invoker.pool import Cell, Create, Instruction, Job, Key, Pause, Pool, Remove, Run
+from sabayon.invoker.record import record_of, record_without_run
+from sabayon.sandbox.base import Logs, SandboxDied, SandboxDriver, SandboxSpec, SandboxUnavailable
+from sabayon.store.base import Activations, Artifacts
+
+logger = logging.getLogger("sabayon.invoker")
+
+TICK_S: Final = 1.0
+
+
+class Stats(NamedTuple):
+    """What the invoker is doing now. Memory in MB, at the containers' limits."""
+
+    busy: int
+    waiting: int
+    used_mb: int
+    memory_mb: int
+
+
+class _Accepted(NamedTuple):
+    message: ActivationMessage
+    future: asyncio.Future[Activation]
+
+
+class Invoker:
+    """Runs primitive actions on this host."""
+
+    def __init__(
+        self,
+        driver: SandboxDriver,
+        artifacts: Artifacts,
+        activations: Activations,
+        *,
+        memory_mb: int,
+        keep_alive_s: float,
+        pause_grace_s: float,
+        stem_cells: Iterable[tuple[Cell, int]],
+        limits: SystemLimits,
+    ) -> None:
+        self._driver = driver
+        self._artifacts = artifacts
+        self._activations = activations
+        self._limits = limits
+        self._memory_mb = memory_mb
+        self._pool = Pool(memory_mb, keep_alive_s=keep_alive_s, pause_grace_s=pause_grace_s, stem_cells=stem_cells)
+        self._containers: dict[int, Container] = {}
+        self._accepted: dict[str, _Accepted] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+        self._is_closing = False
+        self._ticker: asyncio.Task[None] | None = None
+
+    def stats(self) -> Stats:
+        """What is going on now."""
+        return Stats(self._pool.busy, self._pool.waiting, self._pool.used_mb, self._memory_mb)
+
+    async def start(self) -> None:
+        """Begin to keep stem cells and to look after idle containers."""
+        self._carry_out(self._pool.start())
+        self._ticker = asyncio.create_task(self._tick(), name="invoker ticker")
+
+    def accept(self, message: ActivationMessage) -> asyncio.Future[Activation]:
+        """Run `message`; the future gives its activation, stored already. It is never cancelled by who waits for it."""
+        future: asyncio.Future[Activation] = asyncio.get_running_loop().create_future()
+        self._accepted[message.activation_id] = _Accepted(message, future)
+        self._is_idle.clear()
+        refusal = self._refusal(message)
+        if refusal is not None:
+            self._spawn(self._settle(message, record_without_run(message, refusal, _now_ms())))
+        else:
+            action = message.action
+            key = Key(message.identity.namespace, action.entity_name.id, message.revision)
+            job = Job(message.activation_id, key, action.exec.kind, action.limits.memory)
+            self._carry_out(self._pool.submit(job, time.monotonic()))
+        return future
+
+    def _refusal(self, message: ActivationMessage) -> Response | None:
+        """Why `message` cannot run on this host at all."""
+        exec_ = message.action.exec
+        if self._is_closing:
+            return error_response(Outcome.WHISK_ERROR, messages.INTERRUPTED)
+        if exec_.kind == BLACKBOX:
+            return error_response(Outcome.DEVELOPER_ERROR, messages.image_not_pulled(str(exec_.image)))
+        if exec_.kind not in self._driver.kinds or message.action.limits.memory > self._memory_mb:
+            return error_response(Outcome.WHISK_ERROR, messages.NO_RESOURCES)
+        return None
+
+    def _carry_out(self, instructions: Iterable[Instruction]) -> None:
+        for instruction in instructions:
+            match instruction:
+                case Run(container, job, is_new):
+                    if is_new:
+                        self._containers[container] = Container(self._driver, SandboxSpec(job.kind, job.memory_mb))
+                    self._spawn(self._run(container, job))
+                case Create(container, kind, memory_mb):
+                    self._containers[container] = Container(self._driver, SandboxSpec(kind, memory_mb))
+                    self._spawn(self._create(container))
+                case Remove(container, reason):
+                    self._spawn(self._containers.pop(container).destroy(reason))
+                case Pause(container):
+                    self._spawn(self._pause(container))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, container_id: int, job: Job) -> None:
+        """One activation in its container; whatever happens, it ends with a record."""
+        container = self._containers[container_id]
+        message = self._accepted[job.id].message
+        ended = await self._ended(container, message)
+        instructions = self._pool.finished(container_id, time.monotonic(), is_usable=ended.is_usable)
+        if not ended.is_usable:
+            del self._containers[container_id]
+            self._spawn(container.destroy("it cannot be used again"))
+        self._carry_out(instructions)
+        await self._settle(message, self._record(message, ended), has_started=ended.times is not None)
+
+    async def _ended(self, container: Container, message: ActivationMessage) -> Ended:
+        nothing = Logs((), False)
+        try:
+            return await container.run(message, self._limits_of(message), self._read_code)
+        except CodeUnavailable as unavailable:
+            return Ended(unavailable.response, nothing, None, False, False)
+        except (SandboxUnavailable, SandboxDied) as error:
+            logger.error("activation %s tx=%s: %s", message.activation_id, message.transaction_id, error)
+            text = messages.INTERRUPTED if self._is_closing else messages.NO_RESOURCES
+        except Exception:  # the supervisor of one activation: a defect of ours must end that one only
+            logger.exception("activation %s tx=%s", message.activation_id, message.transaction_id)
+            text = messages.RUN_DIED
+        return Ended(error_response(Outcome.WHISK_ERROR, text), nothing, None, False, False)
+
+    def _limits_of(self, message: ActivationMessage) -> Limits:
+        own = effective_limits(self._limits, message.identity.limits)
+        return Limits(message.action.limits.timeout, own.payload_bytes, own.truncation_bytes)
+
+    async def _read_code(self, message: ActivationMessage) -> str | None:
+        id = message.action.entity_name.id
+        code = await self._artifacts.read_code(id, message.revision)
+        if code is not None:
+            return code
+        if await self._artifacts.read(id) is None:
+            raise CodeUnavailable(error_response(Outcome.APPLICATION_ERROR, messages.ACTION_REMOVED))
+        raise CodeUnavailable(error_response(Outcome.WHISK_ERROR, messages.ACTION_CHANGED))
+
+    def _record(self, message: ActivationMessage, ended: Ended) -> Activation:
+        if ended.times is None:
+            return record_without_run(message, ended.response, _now_ms())
+        is_unreliable = ended.response.outcome is Outcome.DEVELOPER_ERROR
+        logs = format_logs(
+            ended.logs, limit_mb=message.action.limits.logs, now_ns=time.time_ns(), is_unreliable=is_unreliable
+        )
+        return record_of(message, ended.response, logs, ended.times, is_timeout=ended.is_timeout)
+
+    async def _settle(self, message: ActivationMessage, activation: Activation, *, has_started: bool = False) -> None:
+        """Store the record, then tell who waits.
+
+        When the platform stops, what has not started and is in the journal stays there: it runs at the next start.
+        """
+        is_left = self._is_closing and message.is_journaled and not has_started
+        if message.is_stored and not is_left:
+            try:
+                await self._activations.put(stored(activation), settles=message.is_journaled)
+            except SabayonError as error:
+                logger.error("the record of activation %s is lost: %s", message.activation_id, error)
+        accepted = self._accepted.pop(message.activation_id)
+        if not self._accepted:
+            self._is_idle.set()
+        if not accepted.future.done():
+            accepted.future.set_result(activation)
+
+    async def _create(self, container_id: int) -> None:
+        """Start a stem cell."""
+        container = self._containers[container_id]
+        try:
+            await container.start()
+        except SandboxUnavailable as error:
+            logger.warning("no stem cell: %s", error)
+            self._containers.pop(container_id, None)
+            self._carry_out(self._pool.removed(container_id, time.monotonic()))
+            return
+        self._carry_out(self._pool.ready(container_id, time.monotonic()))
+
+    async def _pause(self, container_id: int) -> None:
+        container = self._containers.get(container_id)
+        if container is None:
+            return
+        try:
+            await container.suspend()
+        except SandboxDied as error:
+            logger.warning("container %s: %s", container_id, error)
+            instructions = self._pool.removed(container_id, time.monotonic())
+            self._containers.pop(container_id, None)
+            await container.destroy("it cannot be paused")
+            self._carry_out(instructions)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._carry_out(self._pool.tick(time.monotonic()))
+
+    async def drain(self, deadline_s: float) -> None:
+        """Until nothing is accepted any more, at most `deadline_s`."""
+        try:
+            await asyncio.wait_for(self._is_idle.wait(), deadline_s)
+        except TimeoutError:
+            logger.info("%d activations did not finish in time", len(self._accepted))
+
+    async def aclose(self) -> None:
+        """End all that runs or waits, each with a record, and all containers. Idempotent."""
+        self._is_closing = True
+        if self._ticker is not None:
+            self._ticker.cancel()
+        for activation_id, accepted in list(self._accepted.items()):
+            if self._pool.withdraw(activation_id):
+                response = error_response(Outcome.WHISK_ERROR, messages.INTERRUPTED)
+                self._spawn(self._settle(accepted.message, record_without_run(accepted.message, response, _now_ms())))
+        await asyncio.gather(*(container.destroy("the platform stops") for container in self._containers.values()))
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def stem_cells_of(kinds: Iterable[str], count: int, memory_mb: int) -> list[tuple[Cell, int]]:
+    """Stem cells for the newest Node.js: Python containers are forked faster than a stem cell is found."""
+    nodes = sorted((kind for kind in kinds if kind.startswith("nodejs:")), key=lambda kind: int(kind.split(":")[1]))
+    return [(Cell(nodes[-1], memory_mb), count)] if nodes and count else []
