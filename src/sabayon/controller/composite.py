@@ -15,7 +15,7 @@ from sabayon.controller.resolve import Resolved
 from sabayon.entity.activation import Activation, Outcome, Response, error_response
 from sabayon.entity.limits import ActionLimits
 from sabayon.entity.names import EntityName
-from sabayon.entity.parameters import Parameter, parameter
+from sabayon.entity.parameters import Parameter, is_object, parameter
 
 
 @dataclass(slots=True)
@@ -165,5 +165,4 @@ def has_error(response: Response) -> bool:
     """Whether the result is an object with the key `error`, whatever its value."""
     if response.outcome is not Outcome.SUCCESS:
         return True
-    is_object = bytes(response.result[:1]) == b"{"
-    return is_object and _error_key.decode(response.result).error is not msgspec.UNSET
+    return is_object(response.result) and _error_key.decode(response.result).error is not msgspec.UNSET

@@ -12,7 +12,7 @@ from sabayon.controller.composite import ComponentRefused, Executor, Frame, appl
 from sabayon.controller.payload import EMPTY, Payload, overlay, payload_from, payload_of
 from sabayon.entity.activation import Response
 from sabayon.entity.names import EntityName, MalformedName, parse_name
-from sabayon.entity.parameters import Arguments
+from sabayon.entity.parameters import Arguments, is_object
 from sabayon.errors import SabayonError
 
 
@@ -68,7 +68,7 @@ def read_step(response: Response) -> Step | Response:
 
 
 def _boxed(value: Raw, key: str) -> Payload:
-    return payload_of(value) if bytes(value[:1]) == b"{" else payload_from({key: value})
+    return payload_of(value) if is_object(value) else payload_from({key: value})
 
 
 def component_name(action: Raw, namespace: str) -> EntityName | None:

@@ -69,7 +69,7 @@ class FrameworkRejection(Rejection):
 
 
 def check_content_type(request: Request) -> None:
-    """Raises FrameworkRejection 415 unless the body may be JSON. An empty one needs no content type, but no wrong one."""
+    """Raises FrameworkRejection 415 unless the body may be JSON. An empty one may have none, but not a wrong one."""
     content_type = request.headers.get("content-type")
     if content_type is None:
         if request.body:

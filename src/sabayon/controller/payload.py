@@ -11,7 +11,16 @@ from msgspec import Raw
 from sabayon import messages
 from sabayon.controller.http import malformed
 from sabayon.entity.action import Action
-from sabayon.entity.parameters import Arguments, Parameters, environment_value, final_keys, init_keys, is_true
+from sabayon.entity.parameters import (
+    Arguments,
+    Parameters,
+    environment_value,
+    final_keys,
+    init_keys,
+    is_array,
+    is_object,
+    is_true,
+)
 
 MAX_NUMBER_CHARS: Final = 100
 
@@ -50,10 +59,9 @@ def parse_payload(body: bytes) -> Payload:
 
 def payload_of(result: Raw) -> Payload:
     """A result as the next action's payload: an object or an array as it is, anything else becomes `{}`."""
-    first = bytes(result[:1])
-    if first == b"{":
+    if is_object(result):
         return Payload(result, _object.decode(result))
-    return Payload(result, None) if first == b"[" else EMPTY
+    return Payload(result, None) if is_array(result) else EMPTY
 
 
 def payload_from(members: Arguments) -> Payload:

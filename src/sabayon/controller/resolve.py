@@ -49,19 +49,22 @@ async def resolve_action(artifacts: Artifacts, name: EntityName) -> Resolved:
 
 
 async def resolve_package(artifacts: Artifacts, name: EntityName) -> ResolvedPackage:
-    """The package behind `name`; bindings are followed. Raises Rejection 404, 409, or 422 when they form a circle."""
-    package = addressed = await _read_package(artifacts, name)
-    parameters, seen = package.parameters, {name}
-    while package.binding is not None:
-        target = package.binding.target
-        if target in seen:
-            raise Rejection(422, messages.circular_binding(name.id))
-        seen.add(target)
-        package = await _read_package(artifacts, target)
-        parameters = merge(package.parameters, parameters)
-    if package is addressed:
+    """The package behind `name`. Raises Rejection 404, 409, or 422 for a binding of itself.
+
+    One binding is followed, not two: the right to use a binding is checked against the package it names, so what
+    that one has become a binding of since is out of reach.
+    """
+    package = await _read_package(artifacts, name)
+    if package.binding is None:
         return ResolvedPackage(package, None)
-    return ResolvedPackage(msgspec.structs.replace(package, parameters=parameters), addressed)
+    target = package.binding.target
+    if target == name:
+        raise Rejection(422, messages.circular_binding(name.id))
+    provider = await _read_package(artifacts, target)
+    if provider.binding is not None:
+        raise Rejection(404, messages.NOT_FOUND)
+    parameters = merge(provider.parameters, package.parameters)
+    return ResolvedPackage(msgspec.structs.replace(provider, parameters=parameters), package)
 
 
 async def _read_action(artifacts: Artifacts, name: EntityName) -> tuple[Action, int]:

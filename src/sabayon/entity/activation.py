@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from sabayon.entity.parameters import Parameter, Parameters
+from sabayon.entity.parameters import Parameter, Parameters, is_array
 
 
 class Outcome(IntEnum):
@@ -35,7 +35,10 @@ _LABELS = ("success", "application error", "action developer error", "whisk inte
 
 
 class Response(msgspec.Struct, frozen=True):
-    """How a run ended. `size`: characters of the container's answer, None for answers the platform made."""
+    """How a run ended. `size`: characters of the container's answer, None for answers the platform made.
+
+    `result` has no white space around it.
+    """
 
     outcome: Outcome
     result: Raw
@@ -43,7 +46,7 @@ class Response(msgspec.Struct, frozen=True):
 
     @property
     def is_array(self) -> bool:
-        return bytes(self.result[:1]) == b"["
+        return is_array(self.result)
 
 
 def error_response(outcome: Outcome, text: str, size: int | None = None) -> Response:

@@ -35,6 +35,9 @@ Parameters = tuple[Parameter, ...]
 Arguments = dict[str, Raw]
 """What an action is run with: top-level key to JSON text."""
 
+_OPEN_BRACE = ord("{")
+_OPEN_BRACKET = ord("[")
+
 _elements = msgspec.json.Decoder(list[dict[str, Raw]])
 _string = msgspec.json.Decoder(str)
 _string_or_null = msgspec.json.Decoder(str | None)
@@ -65,6 +68,16 @@ def _parse_entry(element: Mapping[str, Raw]) -> Parameter:
 def compact(raw: Raw | bytes) -> Raw:
     """The same JSON without white space between tokens, in a buffer of its own."""
     return Raw(msgspec.json.format(bytes(raw), indent=-1))
+
+
+def is_object(raw: Raw) -> bool:
+    """Whether JSON text without white space before it is an object."""
+    return memoryview(raw)[0] == _OPEN_BRACE
+
+
+def is_array(raw: Raw) -> bool:
+    """Whether JSON text without white space before it is an array."""
+    return memoryview(raw)[0] == _OPEN_BRACKET
 
 
 def parameter(key: str, value: Any) -> Parameter:
