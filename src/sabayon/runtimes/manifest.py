@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 _HERE = Path(__file__).parent
 NODEJS_LAUNCHER: Final = "/launcher/launcher.js"
-_SYSTEM: Final = ("/usr", "/bin", "/lib")
+_SYSTEM: Final = ("/usr/", "/bin/", "/lib/")
 
 
 class Interpreter(NamedTuple):
@@ -77,4 +77,4 @@ def _nodejs() -> Interpreter | None:
 
 
 def _outside_of_system(prefix: str) -> tuple[tuple[str, str], ...]:
-    return () if prefix.startswith(_SYSTEM) else ((prefix, prefix),)
+    return () if f"{prefix}/".startswith(_SYSTEM) else ((prefix, prefix),)

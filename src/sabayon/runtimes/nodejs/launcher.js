@@ -1,8 +1,9 @@
 // Runs JavaScript actions: code once, then activations, over frames on descriptor 3.
 //
 // Node.js only, no packages. A frame from the platform is a length (u32, big endian), a kind (`I` or `R`) and the JSON of
-// the contract's `/init` or `/run`; a reply is a length, a status (u16) and JSON. Standard output and error are pipes, to
-// which Node.js writes synchronously, so what was written before a reply can be read when it arrives.
+// the contract's `/init` or `/run`; a reply is a length, a status (u16) and JSON. A first, empty reply says that questions
+// can be taken. Standard output and error are pipes, to which Node.js writes synchronously, so what was written before a
+// reply can be read when it arrives.
 'use strict';
 
 const fs = require('node:fs');
@@ -21,6 +22,7 @@ const NOT_INITIALIZED = 'System not initialized.';
 const BAD_ARCHIVE = 'There was an error uncompressing the action Zip archive.';
 const UNKNOWN_ARCHIVE = 'There was an error uncompressing the action archive. The file type is unsupported';
 const NO_ENTRY = 'Zipped actions must contain either package.json or index.js at the root.';
+const NO_DICTIONARY = 'Internal system error: the argument must be a dictionary but has type';
 const NO_RESULT = 'The action did not return a dictionary.';
 
 const reply = (status, value) => ({ status, body: Buffer.from(JSON.stringify(value)) });
@@ -53,6 +55,7 @@ function serve(socket) {
   });
   socket.on('error', () => process.exit(1));
   socket.on('close', () => process.exit(0));
+  send(socket, { status: 200, body: Buffer.alloc(0) });
 }
 
 async function answer(launcher, frame) {
@@ -103,8 +106,9 @@ class Launcher {
     for (const [key, item] of Object.entries(request)) {
       if (key !== 'value' && typeof item === 'string') process.env[`__OW_${key.toUpperCase()}`] = item;
     }
-    this.status = 'running';
     const args = request.value === undefined || request.value === null ? {} : request.value;
+    if (typeof args !== 'object') return failure(403, `${NO_DICTIONARY} '${typeof args}'.`);
+    this.status = 'running';
     let outcome;
     try {
       outcome = this.main(args);
@@ -180,7 +184,7 @@ function loadText(code, main) {
 async function loadArchive(code, main) {
   const data = Buffer.from(code, 'base64');
   if (data.length > 3 && data.readUInt32LE(0) === 0x04034b50) unpackZip(data);
-  else if (data.length > 2 && data.readUInt16BE(0) === 0x1f8b) unpackTar(zlib.gunzipSync(data));
+  else if (data.length > 2 && data.readUInt16BE(0) === 0x1f8b) unpackTar(zlib.gunzipSync(data, room()));
   else throw UNKNOWN_ARCHIVE;
   process.chdir(ACTION);
   const file = path.join(ACTION, 'index.js');
@@ -200,6 +204,12 @@ async function load(entry, requireFrom) {
     const module = await import(requireFrom.resolve(entry));
     return { ...module.default, ...module };
   }
+}
+
+/** How much an archive may inflate to: no more than the folder can take. */
+function room() {
+  const { bavail, bsize } = fs.statfsSync(ACTION);
+  return { maxOutputLength: Math.max(1, bavail * bsize) };
 }
 
 /** Where an archive's entry goes; refuses what would leave the folder. */
@@ -250,7 +260,7 @@ function unpackEntry(data, at) {
   if (name.endsWith('/')) fs.mkdirSync(target(name), { recursive: true });
   else if (method !== 0 && method !== 8) throw BAD_ARCHIVE;
   else {
-    const content = method === 8 ? zlib.inflateRawSync(packed) : packed;
+    const content = method === 8 ? zlib.inflateRawSync(packed, room()) : packed;
     if ((mode & 0o170000) === 0o120000) link(name, content.toString());
     else place(name, content, mode & 0o777);
   }

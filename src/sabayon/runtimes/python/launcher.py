@@ -2,15 +2,16 @@
 
 Standard library only: it lives in the zygote and is forked with it. A frame from the
 platform is a length (u32, big endian), a kind (`I` or `R`) and the JSON of the contract's
-`/init` or `/run`; a reply is a length, a status (u16) and JSON. Output is flushed before
-a reply is sent, so what was written before it can be read when it arrives.
+`/init` or `/run`; a reply is a length, a status (u16) and JSON. A first, empty reply says
+that questions can be taken. Output is flushed before a reply is sent, so what was written
+before it can be read when it arrives.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
+import contextlib
 import inspect
 import io
 import json
@@ -24,6 +25,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 ACTION: Final = "/action"
+MODULE: Final = "main__"
+"""The name of the action's module: a block for `__main__` must not run, as in the reference."""
+
 _HEAD: Final = struct.Struct(">IB")
 _REPLY: Final = struct.Struct(">IH")
 
@@ -35,6 +39,7 @@ EXITED_AT_START: Final = "Command exited abruptly during initialization."
 EXITED: Final = "command exited"
 NO_RESULT: Final = "The action did not return a dictionary or array."
 NOT_INITIALIZED: Final = "no action defined yet"
+TOO_DEEP: Final = "The arguments of the action are nested too deeply."
 NO_MAIN: Final = "Zip file does not include __main__.py"
 NO_ACTIVATE: Final = "Invalid virtualenv. Zip file does not include 'activate_this.py'."
 
@@ -49,12 +54,20 @@ def main(fd: int) -> None:
     """Answer frames until the other end closes."""
     _open_output()
     launcher = Launcher()
+    _write(fd, _REPLY.pack(0, 200))
     while head := _read(fd, _HEAD.size):
         length, kind = _HEAD.unpack(head)
-        request = json.loads(_read(fd, length))
-        status, body = launcher.init(request["value"]) if kind == ord("I") else launcher.run(request)
+        status, body = _answer(launcher, kind, _read(fd, length))
         _flush()
         _write(fd, _REPLY.pack(len(body), status) + body)
+
+
+def _answer(launcher: Launcher, kind: int, body: bytes) -> Reply:
+    try:
+        request = json.loads(body)
+    except RecursionError:
+        return _error(502, TOO_DEEP)
+    return launcher.init(request["value"]) if kind == ord("I") else launcher.run(request)
 
 
 def _open_output() -> None:
@@ -67,6 +80,13 @@ def _open_output() -> None:
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.BytesIO())  # type: ignore[misc]
+
+
+def _tell(text: str) -> None:
+    """A line for the action's log, whatever the action has done to its own streams."""
+    _flush()
+    with contextlib.suppress(OSError):
+        _write(2, f"{text.rstrip()}\n".encode(errors="backslashreplace"))
 
 
 def _flush() -> None:
@@ -111,7 +131,7 @@ class Launcher:
     def init(self, value: dict[str, Any]) -> Reply:
         """Load the code. A failure leaves the launcher unusable."""
         if self._is_initialized:
-            print(TWICE, file=sys.stderr)
+            _tell(TWICE)
             return _error(403, TWICE)
         code = value.get("code")
         if not isinstance(code, str) or not code:
@@ -122,6 +142,9 @@ class Launcher:
             self._main = _load(code, bool(value.get("binary")), value.get("main") or "main")
         except InitFailedError as error:
             return _error(502, str(error))
+        except OSError as error:
+            _tell(f"The code cannot be stored: {error}")
+            return _error(502, NOT_COMPILED)
         return 200, b'{"ok":true}'
 
     def run(self, request: dict[str, Any]) -> Reply:
@@ -132,15 +155,16 @@ class Launcher:
             if key != "value":
                 os.environ[f"__OW_{key.upper()}"] = _text(item)
         try:
-            result = self._main(request.get("value") or {})
+            value = request.get("value")
+            result = self._main({} if value is None else value)
             if inspect.isawaitable(result):
                 result = self._await(result)
         except SystemExit:
             self._main = None
             return _error(400, EXITED)
         except BaseException as error:  # whatever the function raises is its error, KeyboardInterrupt included
-            traceback.print_exc()
-            return 200, _encode({"error": str(error)})
+            _tell(_trace(error))
+            return 200, _encode({"error": _message(error)})
         return _encoded(result)
 
     def _await(self, result: Any) -> Any:
@@ -153,14 +177,21 @@ class Launcher:
         return self._runner.run(outcome())
 
 
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # the action's own exception may fail to describe itself
+        return type(error).__name__
+
+
 def _encoded(result: Any) -> Reply:
     if not isinstance(result, dict | list | tuple):
-        print(f"The action returned {type(result).__name__}, not a dictionary or a list.", file=sys.stderr)
+        _tell(f"The action returned {type(result).__name__}, not a dictionary or a list.")
         return _error(502, NO_RESULT)
     try:
         return 200, _encode(result)
-    except (TypeError, ValueError, RecursionError) as error:
-        print(f"The result of the action is not JSON: {error}", file=sys.stderr)
+    except Exception as error:  # the action's own classes take part in it
+        _tell(f"The result of the action is not JSON: {_message(error)}")
         return _error(502, NO_RESULT)
 
 
@@ -178,67 +209,70 @@ def _text(item: Any) -> str:
 
 
 def _load(code: str, is_binary: bool, entry: str) -> Callable[..., Any]:
-    """The function to call. Raises InitFailedError, the reason printed."""
-    source, path = _unpack(code) if is_binary else (code, f"{ACTION}/__main__.py")
+    """The function to call. Raises InitFailedError, the reason told."""
     if ACTION not in sys.path:
         sys.path.insert(0, ACTION)
-    module = types.ModuleType("__main__")
-    module.__file__ = path
-    sys.modules["__main__"] = module
+    path, source = _unpack(code) if is_binary else _save(code)
     try:
         compiled = compile(source, path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
-        _print_without_ours()
+        _tell(_trace(error))
         raise InitFailedError(NOT_COMPILED) from error
+    module = types.ModuleType(MODULE)
+    module.__file__ = path
+    sys.modules["__main__"] = sys.modules[MODULE] = module
     try:
         exec(compiled, module.__dict__)
         function: Any = module
         for part in entry.split("."):
             function = getattr(function, part)
     except SystemExit as error:
-        print(EXITED_AT_START, file=sys.stderr)
+        _tell(EXITED_AT_START)
         raise InitFailedError(CANNOT_START) from error
     except BaseException as error:  # any error of the action's module
-        _print_without_ours()
+        _tell(_trace(error))
         raise InitFailedError(CANNOT_START) from error
     if not callable(function):
-        print(f"{entry} is not a function.", file=sys.stderr)
+        _tell(f"{entry} is not a function.")
         raise InitFailedError(CANNOT_START)
     return function  # type: ignore[no-any-return]
 
 
-def _print_without_ours() -> None:
+def _trace(error: BaseException) -> str:
     """The traceback of the action, without the launcher's own frames."""
-    kind, error, frames = sys.exc_info()
+    frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
-    traceback.print_exception(kind, error, frames)
+    try:
+        return "".join(traceback.format_exception(type(error), error, frames))
+    except Exception:  # the action's own exception may fail to describe itself
+        return type(error).__name__
 
 
-def _unpack(code: str) -> tuple[str | bytes, str]:
-    """Extract the archive; the source of its main module and the path it is at. Raises InitFailedError."""
+def _save(code: str) -> tuple[str, str]:
+    """The path of the source text, written there so that tracebacks can quote it, and the text."""
+    path = f"{ACTION}/{MODULE}.py"
+    with open(path, "w", encoding="utf-8", errors="surrogatepass") as file:  # noqa: PTH123
+        file.write(code)
+    return path, code
+
+
+def _unpack(code: str) -> tuple[str, bytes]:
+    """Extract the archive; the path of its main module, and the source. Raises InitFailedError, the reason told."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(code)))
         _extract(archive, archive.infolist())
-    except (
-        zipfile.BadZipFile,
-        binascii.Error,
-        OSError,
-        NotImplementedError,
-        ValueError,
-        EOFError,
-        RuntimeError,
-    ) as error:
-        print(f"The archive cannot be unpacked: {error}", file=sys.stderr)
+    except Exception as error:  # a damaged archive makes zipfile and zlib raise nearly anything
+        _tell(f"The archive cannot be unpacked: {error}")
         raise InitFailedError(NOT_COMPILED) from error
     os.chdir(ACTION)
     _activate_virtualenv()
-    for name in ("__main__.py", "main__.py", "exec"):
+    for name in ("__main__.py", f"{MODULE}.py", "exec"):
         path = os.path.join(ACTION, name)
         if os.path.isfile(path):
             with open(path, "rb") as file:  # noqa: PTH123
-                return file.read(), path
-    print(NO_MAIN, file=sys.stderr)
+                return path, file.read()
+    _tell(NO_MAIN)
     raise InitFailedError(NOT_COMPILED)
 
 
@@ -262,7 +296,12 @@ def _activate_virtualenv() -> None:
         path = os.path.join(folder, scripts, "activate_this.py")
         if os.path.isfile(path):
             with open(path, "rb") as file:  # noqa: PTH123
-                exec(compile(file.read(), path, "exec"), {"__file__": path, "__name__": "__main__"})
+                source = file.read()
+            try:
+                exec(compile(source, path, "exec"), {"__file__": path, "__name__": "__main__"})
+            except BaseException as error:  # it is the action's code
+                _tell(_trace(error))
+                raise InitFailedError(CANNOT_START) from error
             return
-    print(NO_ACTIVATE, file=sys.stderr)
+    _tell(NO_ACTIVATE)
     raise InitFailedError(NOT_COMPILED)

@@ -11,7 +11,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,17 +21,17 @@ _REMOVAL_S: Final = 2.0
 
 
 class Hierarchy(NamedTuple):
-    """One mounted hierarchy. `controllers`: those of ours that it carries."""
+    """One mounted hierarchy. `controllers`: those of ours that it carries. `base`: the directory to make groups in."""
 
-    mount: Path
+    base: Path
     version: int
     controllers: frozenset[str]
 
 
-def find_hierarchies(mounts: str, controllers_of: dict[str, str] | None = None) -> list[Hierarchy]:
-    """The usable hierarchies among `mounts` (the text of /proc/self/mounts).
+def find_hierarchies(mounts: str, own_groups: str, read: Callable[[Path], str] | None = None) -> list[Hierarchy]:
+    """The usable hierarchies of this host.
 
-    controllers_of: contents of `cgroup.controllers` by mount point; read from there when not given.
+    mounts: the text of /proc/self/mounts. own_groups: that of /proc/self/cgroup. read: reads the files of version 2.
     """
     found: list[Hierarchy] = []
     for line in mounts.splitlines():
@@ -41,12 +41,23 @@ def find_hierarchies(mounts: str, controllers_of: dict[str, str] | None = None) 
             if carried and not any(carried <= h.controllers for h in found):
                 found.append(Hierarchy(Path(point), 1, carried))
         elif kind == "cgroup2":
-            text = (controllers_of or {}).get(point)
-            available = _read(Path(point, "cgroup.controllers")) if text is None else text
-            carried = frozenset(available.split()) & frozenset(CONTROLLERS)
+            base = _second_version_base(Path(point), own_groups, read or _read)
+            available = (read or _read)(base / "cgroup.controllers").split()
+            carried = frozenset(available) & frozenset(CONTROLLERS)
             if carried:
-                found.append(Hierarchy(Path(point), 2, carried | {"freezer"}))
+                found.append(Hierarchy(base, 2, carried | {"freezer"}))
     return found
+
+
+def _second_version_base(mount: Path, own_groups: str, read: Callable[[Path], str]) -> Path:
+    """The group this process was put in by its service manager, if it is alone there; else the root of the mount.
+
+    A service's group is its own to divide (`Delegate=yes`), one shared with other processes is not.
+    """
+    own = next((line[3:] for line in own_groups.splitlines() if line.startswith("0::")), "/")
+    base = mount / own.lstrip("/")
+    is_alone = read(base / "cgroup.procs").split() == [str(os.getpid())]
+    return base if own != "/" and is_alone else mount
 
 
 class Cgroups:
@@ -55,6 +66,7 @@ class Cgroups:
     def __init__(self, hierarchies: list[Hierarchy]) -> None:
         self._hierarchies = hierarchies
         self._name = f"{_PREFIX}{os.getpid()}-{_start_time(os.getpid())}"
+        self._left: list[Path] = []
 
     @property
     def missing(self) -> list[str]:
@@ -65,18 +77,29 @@ class Cgroups:
         """Sweep what dead platforms left, and make this one's parent groups. Raises OSError."""
         self.sweep()
         for hierarchy in self._hierarchies:
-            parent = hierarchy.mount / self._name
+            parent = hierarchy.base / self._name
             parent.mkdir(exist_ok=True)
             if hierarchy.version == 2:
-                enabled = " ".join(f"+{c}" for c in sorted(hierarchy.controllers - {"freezer"}))
-                _write(hierarchy.mount / "cgroup.subtree_control", enabled)
-                _write(parent / "cgroup.subtree_control", enabled)
+                self._delegate(hierarchy, parent)
+
+    def _delegate(self, hierarchy: Hierarchy, parent: Path) -> None:
+        """Let the controllers work below; for that no process may be in the groups between, this one included."""
+        enabled = " ".join(f"+{c}" for c in sorted(hierarchy.controllers - {"freezer"}))
+        is_root_group = not (hierarchy.base / "cgroup.type").exists()
+        if not is_root_group and str(os.getpid()) in _read(hierarchy.base / "cgroup.procs").split():
+            aside = parent / "platform"
+            aside.mkdir(exist_ok=True)
+            _write(aside / "cgroup.procs", "0")
+            self._left.append(hierarchy.base)
+        for path in (hierarchy.base, parent):
+            if enabled:
+                _write(path / "cgroup.subtree_control", enabled)
 
     def create(self, name: str, *, memory_bytes: int, processes: int, cpu_shares: int) -> Group:
         """A group with its limits set. cpu_shares: weight relative to 1024. Raises OSError."""
         paths = []
         for hierarchy in self._hierarchies:
-            path = hierarchy.mount / self._name / name
+            path = hierarchy.base / self._name / name
             path.mkdir()
             paths.append((hierarchy, path))
         group = Group(paths)
@@ -86,15 +109,26 @@ class Cgroups:
     def sweep(self) -> None:
         """Kill and remove the groups of platforms that are gone."""
         for hierarchy in self._hierarchies:
-            for parent in hierarchy.mount.glob(f"{_PREFIX}*-*"):
+            for parent in hierarchy.base.glob(f"{_PREFIX}*-*"):
                 pid, _, started = parent.name.removeprefix(_PREFIX).partition("-")
-                if _start_time(int(pid)) != started:
+                if pid.isdigit() and _start_time(int(pid)) != started:
                     _remove_tree(parent)
 
     def close(self) -> None:
-        """Kill and remove all groups of this platform."""
+        """Kill and remove all groups of this platform, which goes back to where it was."""
+        for base in self._left:
+            self._return_to(base)
         for hierarchy in self._hierarchies:
-            _remove_tree(hierarchy.mount / self._name)
+            _remove_tree(hierarchy.base / self._name)
+
+    def _return_to(self, base: Path) -> None:
+        """A group with processes of its own cannot hand out controllers, so that is taken back first."""
+        enabled = _read(base / "cgroup.subtree_control").split()
+        for path in (base / self._name, base):
+            with contextlib.suppress(OSError):
+                _write(path / "cgroup.subtree_control", " ".join(f"-{c}" for c in enabled))
+        with contextlib.suppress(OSError):
+            _write(base / "cgroup.procs", "0")
 
 
 class Group:
@@ -102,6 +136,9 @@ class Group:
 
     def __init__(self, paths: list[tuple[Hierarchy, Path]]) -> None:
         self._paths = paths
+
+    def __repr__(self) -> str:
+        return f"<Group {', '.join(str(path) for _, path in self._paths)}>"
 
     def limit(self, memory_bytes: int, processes: int, cpu_shares: int) -> None:
         """Set the hard limits. Memory includes swap. Raises OSError."""
@@ -123,13 +160,6 @@ class Group:
                     line.startswith("oom_kill ") and line != "oom_kill 0" for line in _read(path / file).splitlines()
                 )
         return False
-
-    def memory_bytes(self) -> int:
-        """What the group holds now."""
-        for hierarchy, path in self._paths:
-            if "memory" in hierarchy.controllers:
-                return int(_read(path / ("memory.usage_in_bytes" if hierarchy.version == 1 else "memory.current")) or 0)
-        return 0
 
     def freeze(self, *, is_frozen: bool) -> None:
         """Stop or continue every process. Raises OSError."""
@@ -182,9 +212,12 @@ def _remove_tree(parent: Path) -> None:
 def _thaw_and_kill(path: Path) -> None:
     with contextlib.suppress(OSError):
         _write(path / "freezer.state", "THAWED")
-    for pid in _read(path / "cgroup.procs").split():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(pid), signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        _write(path / "cgroup.freeze", "0")
+    for pid in map(int, _read(path / "cgroup.procs").split()):
+        if pid != os.getpid():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _start_time(pid: int) -> str:

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import logging
 import os
+import signal
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Final
 
 from sabayon.runtimes.manifest import Interpreter, find_interpreters
 from sabayon.sandbox.base import Logs, Reply, SandboxDied, SandboxSpec, SandboxUnavailable
+from sabayon.sandbox.native import seccomp
 from sabayon.sandbox.native.cgroups import Cgroups, Group, find_hierarchies
 from sabayon.sandbox.native.keeper import Start, Started, ZygoteKeeper
 from sabayon.sandbox.native.link import INIT, RUN, Link
@@ -27,7 +29,11 @@ UIDS: Final = 50_000
 PROCESSES: Final = 128
 """Threads count too: Node.js needs a dozen."""
 
+_BOOT_S: Final = 30.0
+_BOOT_LOG_BYTES: Final = 4096
+_END_S: Final = 10.0
 _REMOVAL_TRIES: Final = 200
+_REMOVAL_PAUSE_S: Final = 0.005
 
 ServeApi = Callable[[socket.socket], Callable[[], None]]
 """Serve the platform's API on a listening socket; calling the result stops it and closes the socket."""
@@ -59,10 +65,11 @@ class NativeDriver:
         self._numbers = itertools.count(1)
         self._uids = itertools.cycle(range(FIRST_UID, FIRST_UID + UIDS))
         self._missing: list[str] = []
+        self._is_closed = False
 
     @property
     def level(self) -> str:
-        """`root`, or `unprivileged`, and what is missing of the full isolation."""
+        """As whom, and what is missing of the full isolation."""
         name = "root" if self._is_root else "unprivileged user namespaces"
         return f"{name} (without {', '.join(self._missing)})" if self._missing else name
 
@@ -82,37 +89,47 @@ class NativeDriver:
                 raise result
 
     def _start_cgroups(self) -> None:
+        self._missing = [] if seccomp.program() else ["a system call filter for this processor"]
         if not self._is_root:
-            self._missing = ["memory and process limits by cgroups", "a user of its own for each sandbox"]
+            self._missing += ["memory and process limits by cgroups", "a user of its own for each sandbox"]
             return
-        cgroups = Cgroups(find_hierarchies(Path("/proc/self/mounts").read_text()))
+        cgroups = Cgroups(
+            find_hierarchies(Path("/proc/self/mounts").read_text(), Path("/proc/self/cgroup").read_text())
+        )
         try:
             cgroups.start()
         except OSError as error:
-            logger.warning("cgroups cannot be used: %s", error)
-            self._missing = ["cgroups"]
-            return
-        self._missing = [f"the {controller} cgroup" for controller in cgroups.missing]
+            raise SandboxUnavailable(f"cgroups cannot be used, so no limit would hold: {error}") from error
+        self._missing += [f"the {controller} cgroup" for controller in cgroups.missing]
         self._cgroups = cgroups
 
     async def create(self, spec: SandboxSpec) -> NativeSandbox:
         """A running sandbox without code. Raises SandboxUnavailable."""
         keeper = self._keepers.get(spec.kind)
-        if keeper is None:
-            raise SandboxUnavailable(f"this host has no interpreter for {spec.kind}")
-        name = f"sandbox-{next(self._numbers)}"
-        uid = next(self._uids)
+        if keeper is None or self._is_closed:
+            raise SandboxUnavailable(f"this host cannot start {spec.kind}")
+        name = f"{os.getpid()}-{next(self._numbers)}"
+        uid = self._free_uid()
         group = self._group(name, spec.memory_mb)
         try:
             started = await keeper.begin(self._start(spec, uid), group.open_joins() if group else [])
-        except SandboxUnavailable:
+        except BaseException:
             if group:
-                group.try_remove()
+                await asyncio.shield(asyncio.ensure_future(_remove(group)))
             raise
-        sandbox = NativeSandbox(name, started, group, self._result_limit, self._serve_api(started.listener), self._gone)
+        stop_api = self._serve_api(started.listener)
+        sandbox = NativeSandbox(name, uid, started, group, self._result_limit, stop_api, self._gone)
         self._sandboxes[name] = sandbox
-        await sandbox.connect()
+        try:
+            await sandbox.boot()
+        except BaseException:
+            await sandbox.destroy("it could not be started")
+            raise
         return sandbox
+
+    def _free_uid(self) -> int:
+        taken = {sandbox.uid for sandbox in self._sandboxes.values()}
+        return next(uid for uid in self._uids if uid not in taken)
 
     def _group(self, name: str, memory_mb: int) -> Group | None:
         if self._cgroups is None:
@@ -145,6 +162,7 @@ class NativeDriver:
 
     async def aclose(self) -> None:
         """Destroy all sandboxes, end the zygotes, remove the cgroups."""
+        self._is_closed = True
         await asyncio.gather(*(s.destroy("the platform stops") for s in list(self._sandboxes.values())))
         for keeper in self._keepers.values():
             await keeper.aclose()
@@ -158,6 +176,7 @@ class NativeSandbox:
     def __init__(
         self,
         name: str,
+        uid: int,
         started: Started,
         group: Group | None,
         result_limit_bytes: int,
@@ -165,6 +184,7 @@ class NativeSandbox:
         on_destroyed: Callable[[NativeSandbox], None],
     ) -> None:
         self._name = name
+        self.uid = uid
         self._started = started
         self._group = group
         self._stop_api = stop_api
@@ -175,22 +195,30 @@ class NativeSandbox:
         self._is_suspended = False
 
     def __repr__(self) -> str:
-        return f"<{self._name}>"
+        return f"<NativeSandbox {self._name}>"
 
     @property
     def id(self) -> str:
         return self._name
 
-    async def connect(self) -> None:
-        """Attach the frame socket to the loop."""
+    async def boot(self) -> None:
+        """Until the launcher can take code. Raises SandboxUnavailable with what it printed."""
+        self._output.limit(_BOOT_LOG_BYTES)
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: self._link, sock=self._started.frames)
+        try:
+            await asyncio.wait_for(self._link.ready, _BOOT_S)
+        except (SandboxDied, TimeoutError) as error:
+            printed = " ".join(line.text for line in self._output.take().lines)
+            raise SandboxUnavailable(
+                f"the launcher did not start: {str(error) or 'no answer'} {printed}".rstrip()
+            ) from error
 
-    def init(self, body: bytes, timeout_s: float) -> asyncio.Future[Reply]:
-        return self._link.ask(INIT, body, timeout_s)
+    async def init(self, body: bytes, timeout_s: float) -> Reply:
+        return await self._link.ask(INIT, body, timeout_s)
 
-    def run(self, body: bytes, timeout_s: float) -> asyncio.Future[Reply]:
-        return self._link.ask(RUN, body, timeout_s)
+    async def run(self, body: bytes, timeout_s: float) -> Reply:
+        return await self._link.ask(RUN, body, timeout_s)
 
     def limit_logs(self, limit_bytes: int) -> None:
         self._output.limit(limit_bytes)
@@ -205,32 +233,46 @@ class NativeSandbox:
         self._freeze(is_frozen=False)
 
     def _freeze(self, *, is_frozen: bool) -> None:
-        if self._group is None or self._is_suspended is is_frozen:
+        """With a cgroup everything inside; without one pid 1, the launcher."""
+        if self._is_suspended is is_frozen or self._destroying is not None:
+            return
+        self._is_suspended = is_frozen
+        if self._group is None:
+            self._started.send_signal(signal.SIGSTOP if is_frozen else signal.SIGCONT)
             return
         try:
             self._group.freeze(is_frozen=is_frozen)
         except OSError as error:
             raise SandboxDied(f"the sandbox cannot be {'suspended' if is_frozen else 'resumed'}: {error}") from error
-        self._is_suspended = is_frozen
 
     def _died(self, reason: str) -> SandboxDied:
         return SandboxDied(reason, is_out_of_memory=self._group is not None and self._group.was_out_of_memory())
 
     async def destroy(self, reason: str) -> None:
+        with contextlib.suppress(SandboxDied):
+            self._freeze(is_frozen=False)  # a frozen process does not die
         if self._destroying is None:
             self._destroying = asyncio.create_task(self._destroy(reason), name=f"destroy {self._name}")
         await asyncio.shield(self._destroying)
 
     async def _destroy(self, reason: str) -> None:
-        with contextlib.suppress(SandboxDied):
-            self._freeze(is_frozen=False)
-        self._started.kill()
+        self._started.send_signal(signal.SIGKILL)
         self._link.close(SandboxDied(reason))
         self._output.close()
         self._stop_api()
-        await self._started.ended()
-        for _ in range(_REMOVAL_TRIES):
-            if self._group is None or self._group.try_remove():
-                break
-            await asyncio.sleep(0.005)
+        try:
+            await asyncio.wait_for(self._started.ended(), _END_S)
+        except TimeoutError:
+            logger.error("%s was killed and does not end", self._name)
+        if self._group is not None:
+            await _remove(self._group)
         self._on_destroyed(self)
+
+
+async def _remove(group: Group) -> None:
+    """Remove a group as soon as what was in it has ended. What stays is removed with the driver."""
+    for _ in range(_REMOVAL_TRIES):
+        if group.try_remove():
+            return
+        await asyncio.sleep(_REMOVAL_PAUSE_S)
+    logger.warning("a cgroup cannot be removed yet: %r", group)

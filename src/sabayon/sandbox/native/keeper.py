@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import logging
@@ -21,11 +22,17 @@ logger = logging.getLogger("sabayon.sandbox")
 
 _START_S: Final = 20.0
 _ANSWER_S: Final = 20.0
+_END_S: Final = 5.0
+_STARTS_AT_ONCE: Final = 32
+"""More would fill the control socket, and gain nothing: the zygote forks one after the other."""
+
 _PACKET_BYTES: Final = 65536
-_CODE: Final = (
-    "import json, sys; sys.path.insert(0, sys.argv[1]); from sabayon.sandbox.native.zygote import main; "
-    "main(int(sys.argv[2]), json.loads(sys.argv[3]))"
-)
+_CODE: Final = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from sabayon.sandbox.native.zygote import main
+main(int(sys.argv[2]))
+"""
 
 
 class Start(NamedTuple):
@@ -49,26 +56,36 @@ class Started:
         self.pidfd = -1
         self.listener: socket.socket
 
-    def kill(self) -> None:
-        """SIGKILL to its pid 1, and so to everything inside."""
-        try:
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-        except ProcessLookupError:
-            return
+    def send_signal(self, number: int) -> None:
+        """To its pid 1; SIGKILL takes everything inside along."""
+        _send_signal(self.pidfd, number)
 
     async def ended(self) -> None:
         """Until its pid 1 is gone; the pidfd is closed then."""
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(self.pidfd, _settle, ended)
-        await ended
-        loop.remove_reader(self.pidfd)
-        os.close(self.pidfd)
+        await _ended(self.pidfd)
+
+    def close(self) -> None:
+        """Let go of a sandbox that was not started: its launcher, if there is one, ends with the frame socket."""
+        self.frames.close()
+        os.close(self.stdout)
+        os.close(self.stderr)
 
 
-def _settle(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+def _send_signal(pidfd: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, number)
+
+
+async def _ended(pidfd: int) -> None:
+    """Until the process is gone; closes the descriptor."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(pidfd, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
 
 
 class ZygoteKeeper:
@@ -80,31 +97,37 @@ class ZygoteKeeper:
             "argv": list(interpreter.argv),
             "binds": list(interpreter.binds),
             "module": interpreter.module,
-            "preload": [interpreter.module] if interpreter.module else [],
             "is_root": is_root,
         }
         self._control: socket.socket | None = None
+        self._pidfd = -1
+        self._ending: asyncio.Task[None] | None = None
         self._waiting: dict[int, asyncio.Future[tuple[int, socket.socket]]] = {}
         self._numbers = itertools.count(1)
         self._starting = asyncio.Lock()
+        self._slots = asyncio.Semaphore(_STARTS_AT_ONCE)
+        self._is_closed = False
 
     async def start(self) -> None:
         """Start the zygote unless it runs. Raises SandboxUnavailable with its reason."""
         async with self._starting:
+            if self._is_closed:
+                raise SandboxUnavailable("the driver is closed")
             if self._control is None:
-                self._control = await asyncio.to_thread(self._spawn)
-                asyncio.get_running_loop().add_reader(self._control, self._on_packet)
+                control, self._pidfd = await asyncio.to_thread(self._spawn)
+                self._control = control
+                asyncio.get_running_loop().add_reader(control, self._on_packet)
 
-    def _spawn(self) -> socket.socket:
+    def _spawn(self) -> tuple[socket.socket, int]:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         package_parent = str(Path(sabayon.__file__).parents[1])
+        ours.send(json.dumps(self._recipe).encode())
         with theirs:
-            command = [base_python(), "-I", "-S", "-B", "-c", _CODE, package_parent, str(theirs.fileno())]
-            # Its first process ends at once, leaving pid 1 of the new pid namespace behind.
+            # This first process ends at once, leaving pid 1 of the new pid namespace behind.
             subprocess.run(
-                [*command, json.dumps(self._recipe)],
+                [base_python(), "-I", "-S", "-B", "-c", _CODE, package_parent, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                env={"PYTHONHASHSEED": "random"},
+                env={},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 cwd="/",
@@ -112,15 +135,12 @@ class ZygoteKeeper:
             )
         ours.settimeout(_START_S)
         try:
-            packet = ours.recv(_PACKET_BYTES)
-        except TimeoutError:
-            packet = b""
-        greeting: dict[str, Any] = json.loads(packet) if packet else {"error": "it ended before it was ready"}
-        if "error" in greeting:
+            pidfd = _greeted(ours)
+        except (OSError, SandboxUnavailable) as error:
             ours.close()
-            raise SandboxUnavailable(f"the zygote of {self._interpreter.kind} cannot start: {greeting['error']}")
+            raise SandboxUnavailable(f"the zygote of {self._interpreter.kind} cannot start: {error}") from error
         ours.setblocking(False)
-        return ours
+        return ours, pidfd
 
     async def begin(self, start: Start, joins: list[int]) -> Started:
         """A new sandbox; `joins` (cgroups to join) are closed here. Raises SandboxUnavailable."""
@@ -129,14 +149,16 @@ class ZygoteKeeper:
         stderr, far_stderr = os.pipe2(os.O_CLOEXEC)
         started = Started(frames, stdout, stderr)
         try:
-            await self.start()
-            answer = self._ask(start, [far_frames.fileno(), far_stdout, far_stderr, *joins])
-            started.pidfd, started.listener = await asyncio.wait_for(answer, _ANSWER_S)
-        except (OSError, TimeoutError, SandboxUnavailable) as error:
-            frames.close()
-            for descriptor in (stdout, stderr):
-                os.close(descriptor)
-            raise SandboxUnavailable(f"cannot start a sandbox: {error}") from error
+            async with self._slots:
+                await self.start()
+                answer = self._ask(start, [far_frames.fileno(), far_stdout, far_stderr, *joins])
+                started.pidfd, started.listener = await asyncio.wait_for(answer, _ANSWER_S)
+        except (OSError, TimeoutError) as error:
+            started.close()
+            raise SandboxUnavailable(f"cannot start a sandbox: {str(error) or 'no answer'}") from error
+        except BaseException:
+            started.close()
+            raise
         finally:
             far_frames.close()
             for descriptor in (far_stdout, far_stderr, *joins):
@@ -161,19 +183,19 @@ class ZygoteKeeper:
             return
         except OSError:
             packet, descriptors = b"", []
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
         if not packet:
             self._lose("the zygote has died")
             return
         answer = json.loads(packet)
         waiter = self._waiting.pop(answer["id"], None)
-        if "error" in answer:
-            if waiter is not None and not waiter.done():
-                waiter.set_exception(SandboxUnavailable(answer["error"]))
-        elif waiter is None or waiter.done():
+        if waiter is None or waiter.done():
             for descriptor in descriptors:
                 os.close(descriptor)
+        elif "error" in answer:
+            waiter.set_exception(SandboxUnavailable(answer["error"]))
         else:
-            os.set_inheritable(descriptors[0], False)
             waiter.set_result((descriptors[0], socket.socket(fileno=descriptors[1])))
 
     def _lose(self, reason: str) -> None:
@@ -189,7 +211,34 @@ class ZygoteKeeper:
             asyncio.get_running_loop().remove_reader(self._control)
             self._control.close()
             self._control = None
+            pidfd, self._pidfd = self._pidfd, -1
+            _send_signal(pidfd, signal.SIGKILL)
+            self._ending = asyncio.create_task(_ended(pidfd), name=f"end of the zygote of {self._interpreter.kind}")
 
     async def aclose(self) -> None:
         """End the zygote, and with it all its sandboxes."""
-        self._close_control()
+        async with self._starting:
+            self._is_closed = True
+            self._close_control()
+        if self._ending is not None:
+            try:
+                await asyncio.wait_for(self._ending, _END_S)
+            except TimeoutError:
+                logger.warning("%s: the zygote was killed and does not end", self._interpreter.kind)
+
+
+def _greeted(control: socket.socket) -> int:
+    """Read a zygote's greeting; its pidfd. Raises SandboxUnavailable with its reason, OSError."""
+    pidfd, is_ready = -1, False
+    while pidfd < 0 or not is_ready:
+        packet, descriptors, _, _ = socket.recv_fds(control, _PACKET_BYTES, 1)
+        greeting: dict[str, Any] = json.loads(packet) if packet else {"error": "it ended before it was ready"}
+        if descriptors:
+            pidfd = descriptors[0]
+            os.set_inheritable(pidfd, False)
+        is_ready = is_ready or "ready" in greeting
+        if "error" in greeting:
+            if pidfd >= 0:
+                os.close(pidfd)
+            raise SandboxUnavailable(greeting["error"])
+    return pidfd

@@ -21,6 +21,7 @@ _QUESTION: Final = struct.Struct(">I")
 class Link(asyncio.Protocol):
     """The platform's end of the frame socket.
 
+    ready: the launcher's first frame, empty, which it sends when it can take questions.
     on_lost(reason) makes the error for whoever waits when the other end is gone or talks garbage.
     """
 
@@ -29,7 +30,8 @@ class Link(asyncio.Protocol):
         self._limit = limit_bytes
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[Reply] | None = None
+        self.ready: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiter: asyncio.Future[Reply] | None = self.ready
         self._timer: asyncio.TimerHandle | None = None
         self._buffer = bytearray()
         self._status = 0

@@ -10,9 +10,13 @@ from typing import Final
 
 from sabayon.sandbox.base import LogLine, Logs
 
-_CHUNK_BYTES: Final = 65536
+_CHUNK_BYTES: Final = 16384
+"""Read at a time: bounds what one noisy action takes from a turn of the loop."""
+
 _MAX_LINE_BYTES: Final = 65536
-_DRAIN_CHUNKS: Final = 32
+_DRAIN_BYTES: Final = 1 << 20
+"""The most a pipe can hold, as far as ordinary users may enlarge one."""
+
 _FRAMING_BYTES: Final = len('{"log":"\\n","stream":"stdout","time":"2026-01-01T00:00:00.000000000Z"}\n')
 """What the contract's accounting adds to the text of each line."""
 
@@ -38,7 +42,7 @@ class Output:
     def drain(self) -> None:
         """Read what is in the pipes now, up to a bound that no writer can stretch."""
         for stream in self._streams:
-            for _ in range(_DRAIN_CHUNKS):
+            for _ in range(_DRAIN_BYTES // _CHUNK_BYTES):
                 if not self._read(stream):
                     break
 

@@ -6,8 +6,9 @@ the control socket, also by dying.
 
 Control socket (SOCK_SEQPACKET, one JSON object a packet):
 
-- start-up: `{"ready": true}` or `{"error": text}` goes out
-- a request `{"id", "uid", "gid", "tmp_bytes", "processes", "memory_bytes", "api_port", "environment"}` comes in, with
+- start-up: a recipe comes in (see `main`); out go, in any order, `{"pidfd": true}` with a pidfd of the zygote, and
+  `{"ready": true}` or `{"error": text}`
+- a request `{"id", "uid", "gid", "tmp_bytes", "address_space_bytes", "api_port", "environment"}` comes in, with
   descriptors: frame socket, stdout, stderr, then one `cgroup.procs` per hierarchy to join
 - the answer `{"id"}` with a pidfd of the sandbox and a listening socket inside it, or `{"id", "error"}`
 """
@@ -34,18 +35,26 @@ MAX_DESCRIPTORS: Final = 16
 FRAME_FD: Final = 3
 MAX_OPEN_FILES: Final = 1024
 
+NO_USER_NAMESPACES: Final = (
+    "this kernel does not let ordinary users make user namespaces; run as root, or set the sysctls "
+    "user.max_user_namespaces > 0 and, where they exist, kernel.unprivileged_userns_clone = 1 and "
+    "kernel.apparmor_restrict_unprivileged_userns = 0"
+)
+
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 
-def main(control_fd: int, recipe: dict[str, Any]) -> None:
+def main(control_fd: int) -> None:
     """Run until the control socket ends.
 
-    recipe: `binds` host paths to show, `preload` modules to import before any fork, `argv` to execute as the launcher
-    (empty: call `main` of `module`), `is_root` whether sandboxes have real users and cgroups.
+    The recipe: `binds` host paths to show, `argv` to execute as the launcher (empty: call `main` of `module`, which is
+    imported before any fork), `is_root` whether sandboxes have real users and cgroups.
     """
     control = socket.socket(fileno=control_fd)
+    recipe: dict[str, Any] = json.loads(control.recv(MAX_PACKET_BYTES))
+    sys.argv = [""]
     try:
-        _isolate(recipe)
+        _isolate(control, recipe)
     except OSError as error:
         control.send(json.dumps({"error": str(error)}).encode())
         return
@@ -56,28 +65,30 @@ def main(control_fd: int, recipe: dict[str, Any]) -> None:
     _serve(control, recipe, seccomp.program())
 
 
-def _isolate(recipe: dict[str, Any]) -> None:
+def _isolate(control: socket.socket, recipe: dict[str, Any]) -> None:
     """Enter the namespaces of all sandboxes of this kind; returns in a child that is pid 1 of a new pid namespace."""
     if not recipe["is_root"]:
         _enter_user_namespace()
     linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNET)
-    if os.fork():
+    child = os.fork()
+    if child:
+        socket.send_fds(control, [b'{"pidfd": true}'], [os.pidfd_open(child)])
         os._exit(0)
     os.setsid()
-    modules = [importlib.import_module(name) for name in recipe["preload"]]
+    if recipe["module"]:
+        importlib.import_module(recipe["module"])
     filesystem.enter_prepared_root(recipe["binds"])
     sys.path[:] = [path for path in sys.path if os.path.exists(path)]
     os.environ.clear()
     linux.set_hostname("sabayon")
-    for module in modules:
-        prepare = getattr(module, "prepare", None)
-        if prepare:
-            prepare()
 
 
 def _enter_user_namespace() -> None:
     uid, gid = os.geteuid(), os.getegid()
-    linux.unshare(linux.CLONE_NEWUSER)
+    try:
+        linux.unshare(linux.CLONE_NEWUSER)
+    except OSError as error:
+        raise OSError(error.errno, NO_USER_NAMESPACES) from error
     for file, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
         with open(f"/proc/self/{file}", "w") as handle:  # noqa: PTH123
             handle.write(text)
@@ -95,8 +106,13 @@ def _serve(control: socket.socket, recipe: dict[str, Any], filter: bytes) -> Non
         if not packet:
             return
         request = json.loads(packet)
-        if not os.fork():
-            _start(control, recipe, filter, request, descriptors)
+        try:
+            child = os.fork()
+        except OSError as error:
+            control.send(json.dumps({"id": request["id"], "error": f"fork: {error}"}).encode())
+        else:
+            if not child:
+                _start(control, recipe, filter, request, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
 
@@ -107,7 +123,6 @@ def _start(
     """In the first child: enter the sandbox's namespaces, fork its pid 1, report, end."""
     frame, stdout, stderr, *groups = descriptors
     answer: dict[str, Any] = {"id": request["id"]}
-    passed: list[int] = []
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for group in groups:
@@ -127,8 +142,7 @@ def _start(
             os.close(open_gate)
             _become_sandbox(recipe, filter, request, (frame, stdout, stderr), gate)
         os.close(gate)
-        passed = [os.pidfd_open(child), listener.fileno()]
-        socket.send_fds(control, [json.dumps(answer).encode()], passed)
+        socket.send_fds(control, [json.dumps(answer).encode()], [os.pidfd_open(child), listener.fileno()])
         os.close(open_gate)
     except OSError as error:
         control.send(json.dumps({**answer, "error": str(error)}).encode())
@@ -150,6 +164,7 @@ def _become_sandbox(
     """In pid 1 of the sandbox: give up everything and run the launcher. Never returns."""
     try:
         _arrange_descriptors(stdio, gate)
+        os.setsid()
         filesystem.add_private_parts(request["tmp_bytes"], request["uid"], request["gid"])
         _limit(request)
         _give_up_privileges(recipe, request, filter)
@@ -189,6 +204,7 @@ def _give_up_privileges(recipe: dict[str, Any], request: dict[str, Any], filter:
         os.setresuid(request["uid"], request["uid"], request["uid"])
     linux.clear_capability_sets()
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+    linux.prctl(linux.PR_SET_DUMPABLE, 1)  # the change of user took it; without it /proc/self belongs to root
     os.umask(0o022)
     seccomp.install(filter)
 
@@ -199,7 +215,3 @@ def _run_launcher(recipe: dict[str, Any]) -> None:
         os.set_inheritable(FRAME_FD, True)
         os.execve(recipe["argv"][0], recipe["argv"], dict(os.environ))
     sys.modules[recipe["module"]].main(FRAME_FD)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), json.loads(sys.argv[2]))
