@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
 from sabayon import messages
-from sabayon.controller.http import malformed
+from sabayon.controller.http import check_json_text, malformed
 from sabayon.entity.action import Action
 from sabayon.entity.parameters import (
     Arguments,
@@ -22,12 +21,8 @@ from sabayon.entity.parameters import (
     is_true,
 )
 
-MAX_NUMBER_CHARS: Final = 100
-
 _object = msgspec.json.Decoder(Arguments)
 _encoder = msgspec.json.Encoder()
-_LONG_NUMBER = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|(-?\d[\d.eE+-]{%d,})' % MAX_NUMBER_CHARS)
-_LONG_DIGITS = re.compile(rb"\d[\d.eE+-]{%d}" % (MAX_NUMBER_CHARS - 1))
 
 
 class Payload(NamedTuple):
@@ -44,16 +39,13 @@ def parse_payload(body: bytes) -> Payload:
     """The body of an invocation or a fire; empty counts as `{}`. Raises FrameworkRejection 400."""
     if not body:
         return EMPTY
+    check_json_text(body)
     try:
-        if not body.isascii():
-            body.decode()
         members = _object.decode(body)
     except msgspec.ValidationError as error:
         raise malformed(messages.OBJECT_EXPECTED) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise malformed(str(error)) from error
-    if _LONG_DIGITS.search(body) and any(_LONG_NUMBER.findall(body)):
-        raise malformed(f"a number literal is longer than {MAX_NUMBER_CHARS} characters")
     return Payload(Raw(body), members)
 
 

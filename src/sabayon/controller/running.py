@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
@@ -50,10 +51,16 @@ class Running:
         """The outcome of `work`, which goes on to its end even if the one who waits is cancelled."""
         return await asyncio.shield(self.adopt(activation_id, work))
 
-    async def aclose(self) -> None:
-        """Wait for all that is in flight, and for what that starts. To be called when the bus runs nothing any more."""
-        while self._work:
-            await asyncio.wait(tuple(self._work.values()))
+    async def drain(self, deadline_s: float | None = None) -> None:
+        """Wait for all that is in flight and for what that starts, at most `deadline_s`.
+
+        To be called once before the bus stops, with a deadline, and once after it, without: what the bus interrupted
+        still has records to write.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(deadline_s):
+                while self._work:
+                    await asyncio.wait(tuple(self._work.values()))
 
 
 async def outcome_within(future: asyncio.Future[T], timeout_ms: int) -> T | None:
