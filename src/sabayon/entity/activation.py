@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -131,7 +131,7 @@ _encoder = msgspec.json.Encoder()
 
 def new_activation_id() -> str:
     """32 random lower-case hexadecimal digits."""
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)
 
 
 def encode_record(activation: Activation, *, logs: tuple[str, ...] | None = None) -> bytes:
