@@ -51,8 +51,8 @@ async def resolve_action(artifacts: Artifacts, name: EntityName) -> Resolved:
 async def resolve_package(artifacts: Artifacts, name: EntityName) -> ResolvedPackage:
     """The package behind `name`. Raises Rejection 404, 409, or 422 for a binding of itself.
 
-    One binding is followed, not two: the right to use a binding is checked against the package it names, so what
-    that one has become a binding of since is out of reach.
+    One binding is followed, not two: the right to use a binding is checked against the package it names. If that
+    has become a binding itself since, what it stands for is out of reach, and in itself it is empty.
     """
     package = await _read_package(artifacts, name)
     if package.binding is None:
@@ -61,8 +61,6 @@ async def resolve_package(artifacts: Artifacts, name: EntityName) -> ResolvedPac
     if target == name:
         raise Rejection(422, messages.circular_binding(name.id))
     provider = await _read_package(artifacts, target)
-    if provider.binding is not None:
-        raise Rejection(404, messages.NOT_FOUND)
     parameters = merge(provider.parameters, package.parameters)
     return ResolvedPackage(msgspec.structs.replace(provider, parameters=parameters), package)
 
