@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from sabayon.bootstrap import with_key
 from sabayon.data_directory import DATABASE
-from sabayon.entity.identity import MIN_SUBJECT_CHARS, SECRET_CHARS, Identity, new_identity, new_secret
+from sabayon.entity.identity import MIN_SUBJECT_CHARS, Identity, new_identity, new_secret
 from sabayon.entity.limits import effective_limits
 from sabayon.entity.names import MAX_SEGMENT_CHARS, is_segment
 from sabayon.errors import OperatorError
@@ -85,16 +86,6 @@ def create(name: str, subject: str | None, auth: str | None, data_dir: Path) -> 
         return identity
 
     click.echo(on_identities(data_dir, work).auth_key)
-
-
-def with_key(identity: Identity, auth: str | None) -> Identity:
-    """`identity` with the key `UUID:KEY`, or as it is. Raises OperatorError when the key has not that form."""
-    if not auth:
-        return identity
-    uuid, _, secret = auth.partition(":")
-    if not uuid or len(secret) != SECRET_CHARS or not (uuid + secret).isascii():
-        raise OperatorError(f"a key has the form UUID:KEY, where KEY has {SECRET_CHARS} characters")
-    return msgspec.structs.replace(identity, uuid=uuid, secret=secret)
 
 
 @namespace.command()

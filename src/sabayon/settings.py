@@ -150,3 +150,13 @@ def _check(settings: Settings) -> None:
 def machine_memory_mb() -> int:
     """Physical memory of this machine."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MB
+
+
+def reference_table() -> str:
+    """All settings as the table of the operations manual."""
+    rows = [f"| `{s.name}` | `{s.default}` | {s.metadata['help']} |" for s in dataclasses.fields(Settings)]
+    return "\n".join(["| Setting | Default | Meaning |", "|---|---|---|", *rows])
+
+
+if __name__ == "__main__":
+    print(reference_table())

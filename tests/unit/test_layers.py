@@ -25,19 +25,17 @@ ROOMS = {
     "settings": {"entity"},
     "telemetry": set(),
     "serving": set(),
+    "data_directory": set(),
     "messages": set(),
     "errors": set(),
 }
-ASSEMBLY = {"standalone", "__main__", "drivers", "admin", "__init__", "lifetime"}
+ASSEMBLY = {"standalone", "__main__", "admin", "bootstrap", "__init__"}
 DRIVERS = {"sabayon.store.sqlite", "sabayon.store.memory", "sabayon.bus.memory", "sabayon.sandbox.native"}
 PURE = (
     "invoker/pool.py",
-    "invoker/prewarm.py",
     "invoker/outcome.py",
     "invoker/logs.py",
     "invoker/record.py",
-    "provider/alarms/schedule.py",
-    "provider/alarms/validation.py",
 )
 IMPURE = {"asyncio", "logging", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}
 

@@ -1,0 +1,1 @@
+"""Measurements beside what one would use instead. `make bench` runs them all."""

@@ -1,0 +1,322 @@
+"""The description of the served API, as a Swagger 2.0 document.
+
+It describes what this server does, so that generated clients and fuzzers may rely on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+
+from sabayon import __version__
+
+Schema = dict[str, Any]
+
+_STRING: Final[Schema] = {"type": "string"}
+_INTEGER: Final[Schema] = {"type": "integer", "format": "int64"}
+_BOOLEAN: Final[Schema] = {"type": "boolean"}
+_ANYTHING: Final[Schema] = {"type": "object"}
+_NAME: Final[Schema] = {
+    "type": "string",
+    "pattern": r"^[A-Za-z0-9_]([A-Za-z0-9_@. -]*[A-Za-z0-9_@.-])?$",
+    "maxLength": 256,
+}
+_ID: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/definitions/{name}"}
+
+
+def _array(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def _object(properties: dict[str, Schema], *required: str) -> Schema:
+    schema: Schema = {"type": "object", "properties": properties}
+    return {**schema, "required": list(required)} if required else schema
+
+
+_ENTITY: Final = {
+    "namespace": _STRING,
+    "name": _STRING,
+    "version": _STRING,
+    "publish": _BOOLEAN,
+    "annotations": _array(_ref("KeyValue")),
+    "updated": _INTEGER,
+}
+_CONTENT: Final = {
+    "annotations": _array(_ref("KeyValue")),
+    "publish": _BOOLEAN,
+    "version": {"type": "string", "pattern": r"^\d{1,4}\.\d{1,4}\.\d{1,4}$"},
+}
+_PARAMETERS: Final = {"parameters": _array(_ref("KeyValue"))}
+_ENTITY_FIELDS: Final = ("namespace", "name", "version", "publish", "annotations")
+
+_DEFINITIONS: Final[dict[str, Schema]] = {
+    "Error": _object({"code": _STRING, "error": _STRING}, "code", "error"),
+    "KeyValue": _object({"key": {"type": "string", "minLength": 1}, "value": {}, "init": _BOOLEAN}, "key"),
+    "Exec": _object(
+        {
+            "kind": _STRING,
+            "code": _STRING,
+            "image": _STRING,
+            "main": _STRING,
+            "binary": _BOOLEAN,
+            "components": _array(_STRING),
+        },
+        "kind",
+    ),
+    "ActionLimits": _object(
+        {
+            "timeout": {**_INTEGER, "minimum": 100},
+            "memory": {**_INTEGER, "minimum": 128},
+            "logs": {**_INTEGER, "minimum": 0},
+            "concurrency": {**_INTEGER, "minimum": 1},
+        }
+    ),
+    "Action": _object(
+        {**_ENTITY, **_PARAMETERS, "exec": _ref("Exec"), "limits": _ref("ActionLimits")},
+        *_ENTITY_FIELDS,
+        "exec",
+        "limits",
+    ),
+    "ActionPut": _object({**_CONTENT, **_PARAMETERS, "exec": _ref("Exec"), "limits": _ref("ActionLimits")}),
+    "Binding": _object({"namespace": _STRING, "name": _STRING}),
+    "Package": _object(
+        {
+            **_ENTITY,
+            **_PARAMETERS,
+            "binding": _ref("Binding"),
+            "actions": _array(_ANYTHING),
+            "feeds": _array(_ANYTHING),
+        },
+        *_ENTITY_FIELDS,
+    ),
+    "PackagePut": _object({**_CONTENT, **_PARAMETERS, "binding": _ref("Binding")}),
+    "Trigger": _object({**_ENTITY, **_PARAMETERS, "limits": _ANYTHING, "rules": _ANYTHING}, *_ENTITY_FIELDS),
+    "TriggerPut": _object({**_CONTENT, **_PARAMETERS}),
+    "Path": _object({"path": _STRING, "name": _STRING}, "path", "name"),
+    "RuleStatus": _object({"status": {"type": "string", "enum": ["active", "inactive"]}}, "status"),
+    "Rule": _object(
+        {**_ENTITY, "trigger": _ref("Path"), "action": _ref("Path"), "status": _STRING},
+        *_ENTITY_FIELDS,
+        "trigger",
+        "action",
+        "status",
+    ),
+    "RulePut": _object(
+        {
+            **_CONTENT,
+            "trigger": _STRING,
+            "action": _STRING,
+            "status": {"type": "string", "enum": ["active", "inactive", ""]},
+        }
+    ),
+    "ActivationResponse": _object({"status": _STRING, "statusCode": _INTEGER, "success": _BOOLEAN, "result": {}}),
+    "Activation": _object(
+        {
+            **_ENTITY,
+            "subject": _STRING,
+            "activationId": _ID,
+            "cause": _ID,
+            "start": _INTEGER,
+            "end": _INTEGER,
+            "duration": _INTEGER,
+            "response": _ref("ActivationResponse"),
+            "logs": _array(_STRING),
+        },
+        "namespace",
+        "name",
+        "activationId",
+        "start",
+        "response",
+    ),
+    "ActivationId": _object({"activationId": _ID}, "activationId"),
+    "Logs": _object({"logs": _array(_STRING)}, "logs"),
+    "Count": {"type": "object", "additionalProperties": _INTEGER},
+}
+
+
+def _path(name: str, schema: Schema = _NAME) -> Schema:
+    return {"name": name, "in": "path", "required": True, **schema}
+
+
+def _query(name: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "query", "required": False, **schema}
+
+
+def _body(schema: Schema) -> Schema:
+    return {"name": "body", "in": "body", "required": True, "schema": schema}
+
+
+_NAMESPACE: Final = _path("namespace", {"type": "string", "enum": ["_"]})
+_OVERWRITE: Final = _query("overwrite", _BOOLEAN)
+_PAGE: Final = (
+    _query("limit", {"type": "integer", "minimum": 0, "maximum": 200, "default": 30}),
+    _query("skip", {"type": "integer", "minimum": 0, "default": 0}),
+    _query("count", _BOOLEAN),
+)
+_TIMES: Final = (_query("since", {**_INTEGER, "minimum": 0}), _query("upto", {**_INTEGER, "minimum": 0}))
+_INVOKE: Final = (
+    _query("blocking", _BOOLEAN),
+    _query("result", _BOOLEAN),
+    _query("timeout", {"type": "integer", "minimum": 1, "maximum": 60000}),
+)
+_REFUSALS: Final = {
+    400: "The request is not valid.",
+    401: "The key is missing or wrong.",
+    403: "The key has no right to this.",
+    404: "There is no such thing.",
+}
+
+
+def _operation(
+    tag: str, summary: str, parameters: tuple[Schema, ...], answers: Mapping[int, Schema | None], *others: int
+) -> Schema:
+    """answers: schema by status. others: further statuses, answered with the error body."""
+    responses: dict[str, Schema] = {}
+    for status, schema in answers.items():
+        responses[str(status)] = {"description": "Done.", **({"schema": schema} if schema else {})}
+    for status in (*_REFUSALS, *others):
+        description = _REFUSALS.get(status, "The request is well formed and cannot be carried out.")
+        responses.setdefault(str(status), {"description": description, "schema": _ref("Error")})
+    operation = {"tags": [tag], "summary": summary, "responses": responses}
+    return {**operation, "parameters": list(parameters)} if parameters else operation
+
+
+def _entity_paths(tag: str, one: str, name: str, path: str) -> dict[str, Schema]:
+    """List, read, write and delete of one kind of entity."""
+    entity, content, parameter = _ref(one), _ref(f"{one}Put"), _path(name)
+    noun = one.lower()
+    return {
+        f"/namespaces/{{namespace}}/{path}": {
+            "get": _operation(tag, f"List {noun}s", (_NAMESPACE, *_PAGE), {200: {}}),
+        },
+        f"/namespaces/{{namespace}}/{path}/{{{name}}}": {
+            "get": _operation(tag, f"Read the {noun}", (_NAMESPACE, parameter), {200: entity}, 409, 502),
+            "put": _operation(
+                tag,
+                f"Create or update the {noun}",
+                (_NAMESPACE, parameter, _OVERWRITE, _body(content)),
+                {200: entity},
+                409,
+                413,
+                415,
+                429,
+            ),
+            "delete": _operation(tag, f"Delete the {noun}", (_NAMESPACE, parameter), {200: entity}, 409),
+        },
+    }
+
+
+def _paths() -> dict[str, Schema]:
+    actions = _entity_paths("Actions", "Action", "actionName", "actions")
+    packaged = {
+        path.replace("/actions/", "/actions/{packageName}/"): {
+            method: {**operation, "parameters": [_NAMESPACE, _path("packageName"), *operation["parameters"][1:]]}
+            for method, operation in operations.items()
+        }
+        for path, operations in actions.items()
+        if path.endswith("}")
+    }
+    paths = {
+        "/namespaces": {"get": _operation("Namespaces", "List the key's namespaces", (), {200: _array(_STRING)})},
+        "/namespaces/{namespace}/limits": {
+            "get": _operation("Namespaces", "Read the namespace's limits", (_NAMESPACE,), {200: _ANYTHING}),
+        },
+        **actions,
+        **packaged,
+        **_entity_paths("Packages", "Package", "packageName", "packages"),
+        **_entity_paths("Triggers", "Trigger", "triggerName", "triggers"),
+        **_entity_paths("Rules", "Rule", "ruleName", "rules"),
+        **_activation_paths(),
+    }
+    invoked = {200: {}, 202: _ref("ActivationId")}
+    for path in ("{actionName}", "{packageName}/{actionName}"):
+        names = tuple(_path(part[1:-1]) for part in path.split("/"))
+        paths[f"/namespaces/{{namespace}}/actions/{path}"]["post"] = _operation(
+            "Actions",
+            "Invoke the action",
+            (_NAMESPACE, *names, *_INVOKE, _body(_ANYTHING)),
+            invoked,
+            413,
+            415,
+            429,
+            502,
+            503,
+        )
+    paths["/namespaces/{namespace}/triggers/{triggerName}"]["post"] = _operation(
+        "Triggers",
+        "Fire the trigger",
+        (_NAMESPACE, _path("triggerName"), _body(_ANYTHING)),
+        {202: _ref("ActivationId"), 204: None},
+        413,
+        415,
+        429,
+    )
+    paths["/namespaces/{namespace}/rules/{ruleName}"]["post"] = _operation(
+        "Rules",
+        "Enable or disable the rule",
+        (_NAMESPACE, _path("ruleName"), _body(_ref("RuleStatus"))),
+        {200: None},
+        409,
+        415,
+    )
+    return paths
+
+
+def _activation_paths() -> dict[str, Schema]:
+    tag, one = "Activations", (_NAMESPACE, _path("activationId", _ID))
+    path = "/namespaces/{namespace}/activations"
+    filters = (_query("name", _STRING), *_PAGE, *_TIMES, _query("docs", _BOOLEAN))
+    return {
+        path: {"get": _operation(tag, "List activations", (_NAMESPACE, *filters), {200: {}})},
+        f"{path}/{{activationId}}": {"get": _operation(tag, "Read the record", one, {200: _ref("Activation")})},
+        f"{path}/{{activationId}}/logs": {"get": _operation(tag, "Read the logs", one, {200: _ref("Logs")})},
+        f"{path}/{{activationId}}/result": {
+            "get": _operation(tag, "Read the result", one, {200: _ref("ActivationResponse")})
+        },
+    }
+
+
+@cache
+def api_description() -> Schema:
+    """The document of `/api/v1`."""
+    return {
+        "swagger": "2.0",
+        "info": {
+            "title": "OpenWhisk REST API",
+            "description": "Actions, triggers, rules, packages and activations.",
+            "version": __version__,
+        },
+        "basePath": "/api/v1",
+        "consumes": ["application/json"],
+        "produces": ["application/json"],
+        "securityDefinitions": {"basicAuth": {"type": "basic"}},
+        "security": [{"basicAuth": []}],
+        "paths": _paths(),
+        "definitions": _DEFINITIONS,
+    }
+
+
+@cache
+def root_description() -> Schema:
+    """The document of `/`."""
+    return {
+        "swagger": "2.0",
+        "info": {"title": "OpenWhisk", "description": "What this deployment offers.", "version": __version__},
+        "basePath": "/",
+        "produces": ["application/json"],
+        "paths": {
+            "/": {"get": {"summary": "Limits and runtimes", "responses": {"200": {"description": "The document."}}}},
+            "/ping": {
+                "get": {
+                    "summary": "Whether the server answers",
+                    "produces": ["text/plain"],
+                    "responses": {"200": {"description": "It does."}},
+                }
+            },
+        },
+    }

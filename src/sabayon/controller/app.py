@@ -1,0 +1,299 @@
+"""The REST API as an ASGI application: from bytes to a handler and back. No framework, this is the hot path.
+
+The order is the contract's: read the body, authenticate, find the route, throttle,
+entitle, handle. What is refused before a handler is entered is answered without CORS
+headers, what a handler refuses with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import string
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import unquote
+
+import msgspec
+
+from sabayon import messages
+from sabayon.controller import info
+from sabayon.controller.accept import accepts_json
+from sabayon.controller.auth import CHALLENGE, NotAuthenticated, authenticate
+from sabayon.controller.call import Call, Slot
+from sabayon.controller.entitlement import Entitlement
+from sabayon.controller.http import (
+    JSON,
+    FrameworkRejection,
+    Headers,
+    Request,
+    Response,
+    error_response,
+    malformed,
+    text_response,
+)
+from sabayon.controller.query import parse_query
+from sabayon.controller.routing import Route, find_route
+from sabayon.controller.services import Services
+from sabayon.controller.throttle import Throttle
+from sabayon.entity.identity import Identity
+from sabayon.entity.limits import MB, EffectiveLimits, NamespaceLimits, effective_limits
+from sabayon.errors import Conflict, Corrupt, Rejection, StoreUnavailable
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+MAX_BODY_BYTES: Final = 50 * MB
+MAX_URI_BYTES: Final = 8192
+BODY_S: Final = 30.0
+HANDLER_S: Final = 65.0
+
+_CORS: Final[Headers] = (
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Allow-Headers", "Authorization, Origin, X-Requested-With, Content-Type, Accept, User-Agent"),
+    ("Access-Control-Allow-Methods", "GET, DELETE, POST, PUT, HEAD"),
+)
+_TRANSACTION_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_ALPHABET = string.ascii_letters + string.digits
+_API_SEGMENTS: Final = ("api", "v1")
+
+access_log = logging.getLogger("sabayon.access")
+logger = logging.getLogger("sabayon.controller")
+
+
+class _Plain(Exception):
+    """An answer of the transport: plain text instead of the JSON error body."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.response = text_response(text, status)
+
+
+def create_app(services: Services, *, is_access_logged: bool = False) -> App:
+    """The application on `services`."""
+    return App(services, is_access_logged=is_access_logged)
+
+
+class App:
+    """One controller: its services, its entitlement checks, its counters."""
+
+    def __init__(self, services: Services, *, is_access_logged: bool) -> None:
+        self._services = services
+        self._entitlement = Entitlement(services.artifacts)
+        self._throttle = Throttle()
+        self._is_access_logged = is_access_logged
+        self._limits: dict[NamespaceLimits, EffectiveLimits] = {}
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError(f"the API does not speak {scope['type']}")
+        started = time.monotonic()
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        transaction_id = _transaction_id(headers.get("x-request-id"))
+        try:
+            response = await self._respond(scope, receive, headers, transaction_id)
+        except _Plain as plain:
+            response = plain.response
+        await _send(send, response, transaction_id)
+        if self._is_access_logged:
+            _log(scope, response, transaction_id, started)
+
+    async def _respond(
+        self, scope: dict[str, Any], receive: Receive, headers: dict[str, str], transaction_id: str
+    ) -> Response:
+        raw_path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
+        if len(raw_path) + len(query) > MAX_URI_BYTES:
+            raise _Plain(414, messages.URI_TOO_LONG.format(limit=MAX_URI_BYTES))
+        segments = tuple(unquote(s, errors="replace") if "%" in s else s for s in raw_path.split("/")[1:])
+        method, accepted_ms = scope["method"], self._services.now_ms()
+        is_api = segments[:2] == _API_SEGMENTS
+        if method == "OPTIONS":
+            return _options(is_api=is_api)
+        if not is_api:
+            return _outside_of_api(method, segments, transaction_id, self._services)
+        if method == "GET" and (document := _open_document(segments[2:])):
+            return document
+        body = await _read_body(receive, headers)
+        try:
+            parsed = parse_query(query)
+            request = Request(method, segments[2:], parsed, headers, body, transaction_id, accepted_ms)
+            return await self._handle(request)
+        except FrameworkRejection as rejection:
+            challenge = (("WWW-Authenticate", CHALLENGE),) if isinstance(rejection, NotAuthenticated) else ()
+            return error_response(rejection.status, rejection.text, transaction_id, challenge)
+
+    async def _handle(self, request: Request) -> Response:
+        identity = await authenticate(self._services.identities, request.headers.get("authorization"))
+        try:
+            route = find_route(request.method, request.segments, identity.namespace)
+        except Rejection as rejection:
+            raise FrameworkRejection(rejection.status, rejection.text) from rejection
+        try:
+            response = await self._enter(request, identity, route)
+        except FrameworkRejection:
+            raise
+        except Rejection as rejection:
+            return error_response(rejection.status, rejection.text, request.transaction_id, _CORS)
+        except Exception as error:
+            return _failure(error, request.transaction_id)
+        if response.status < 300 and response.content_type is JSON and not accepts_json(request.headers.get("accept")):
+            raise FrameworkRejection(406, messages.NOT_ACCEPTABLE)
+        return response._replace(headers=(*_CORS, *response.headers))
+
+    async def _enter(self, request: Request, identity: Identity, route: Route) -> Response:
+        """Throttle, entitle, handle. Raises what those raise."""
+        limits = self._limits_of(identity)
+        slot = self._slot(request, identity, route, limits)
+        try:
+            async with asyncio.timeout(HANDLER_S):
+                await route.check(self._entitlement, identity)
+                call = Call(
+                    request,
+                    identity,
+                    limits,
+                    route.namespace,
+                    self._services,
+                    self._entitlement,
+                    self._throttle,
+                    route.parts,
+                    slot,
+                )
+                return await route.handler(call)
+        except TimeoutError as error:
+            raise _Plain(503, messages.HANDLER_TIMEOUT) from error
+        finally:
+            slot.release()
+
+    def _slot(self, request: Request, identity: Identity, route: Route, limits: EffectiveLimits) -> Slot:
+        """A place among the invocations in flight, for what needs one. Raises Rejection 429."""
+        if route.is_invocation:
+            self._throttle.check_invocation(identity, limits, request.accepted_ms)
+            return Slot(lambda: self._throttle.release(identity))
+        if route.is_fire:
+            self._throttle.check_fire(identity, limits, request.accepted_ms)
+        return _NO_SLOT
+
+    def _limits_of(self, identity: Identity) -> EffectiveLimits:
+        """Computed once for each set of overrides there is."""
+        limits = self._limits.get(identity.limits)
+        if limits is None:
+            limits = self._limits[identity.limits] = effective_limits(self._services.limits, identity.limits)
+        return limits
+
+
+_NO_SLOT = Slot(lambda: None)
+
+
+def _transaction_id(given: str | None) -> str:
+    """The client's, unless it is unfit to be written in a log or taken for one of ours."""
+    if given is not None and not given.startswith("sid_") and _TRANSACTION_ID.fullmatch(given):
+        return given
+    return "".join(secrets.choice(_ALPHABET) for _ in range(32))
+
+
+def _options(*, is_api: bool) -> Response:
+    headers = _CORS if is_api else (("Access-Control-Allow-Methods", "OPTIONS, GET, POST"),)
+    return text_response("OK")._replace(headers=headers)
+
+
+def _outside_of_api(method: str, segments: tuple[str, ...], transaction_id: str, services: Services) -> Response:
+    """What is not under `/api/v1`: a few open documents, 405 for everything else."""
+    path = segments[:-1] if segments[-1] == "" and len(segments) > 1 else segments
+    documents: dict[tuple[str, ...], Callable[[], Response]] = {
+        ("",): lambda: info.deployment_info(services),
+        ("ping",): info.pong,
+        ("api-docs",): info.root_docs,
+        ("docs",): lambda: info.docs_redirect(""),
+    }
+    document = documents.get(path)
+    if document is not None and method == "GET":
+        return document()
+    allowed = "OPTIONS" if document is None else "GET, OPTIONS"
+    return error_response(405, messages.method_not_allowed(allowed), transaction_id, (("Allow", allowed),))
+
+
+def _open_document(segments: tuple[str, ...]) -> Response | None:
+    """The documents under `/api/v1` that need no key."""
+    match segments:
+        case () | ("",):
+            return info.api_info()._replace(headers=_CORS)
+        case ("api-docs",) | ("api-docs", ""):
+            return info.api_docs()._replace(headers=_CORS)
+        case ("docs",):
+            return info.docs_redirect(info.API_PATH)
+        case _:
+            return None
+
+
+async def _read_body(receive: Receive, headers: dict[str, str]) -> bytes:
+    """The whole body. Raises _Plain 413, 408."""
+    declared = headers.get("content-length")
+    if declared is None and "transfer-encoding" not in headers:
+        return b""
+    if declared is not None and declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+        raise _Plain(413, messages.TOO_LARGE)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_S):
+            while True:
+                message = await receive()
+                part = message.get("body", b"")
+                size += len(part)
+                if size > MAX_BODY_BYTES:
+                    raise _Plain(413, messages.TOO_LARGE)
+                parts.append(part)
+                if not message.get("more_body"):
+                    return parts[0] if len(parts) == 1 else b"".join(parts)
+    except TimeoutError as error:
+        raise _Plain(408, messages.BODY_TIMEOUT) from error
+
+
+def _failure(error: Exception, transaction_id: str) -> Response:
+    """The answer to what should not have happened, or not be seen."""
+    if isinstance(error, _Plain):
+        raise error
+    if isinstance(error, msgspec.DecodeError | RecursionError):
+        raise malformed(str(error)) from error
+    if isinstance(error, Conflict):
+        status, text = 409, messages.CONCURRENT_MODIFICATION
+    elif isinstance(error, Corrupt):
+        logger.error("tx=%s: %s", transaction_id, error)
+        status, text = 500, messages.CORRUPT
+    elif isinstance(error, StoreUnavailable):
+        logger.error("tx=%s: %s", transaction_id, error)
+        status, text = 503, messages.UNAVAILABLE
+    else:
+        logger.error("tx=%s: unexpected failure", transaction_id, exc_info=error)
+        status, text = 500, messages.INTERNAL_ERROR
+    return error_response(status, text, transaction_id, _CORS)
+
+
+async def _send(send: Send, response: Response, transaction_id: str) -> None:
+    headers = [
+        (b"x-request-id", transaction_id.encode("latin-1")),
+        (b"content-length", str(len(response.body)).encode()),
+        *((name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers),
+    ]
+    if response.body:
+        headers.append((b"content-type", response.content_type.encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+def _log(scope: dict[str, Any], response: Response, transaction_id: str, started: float) -> None:
+    """One line; the query may hold anything, so it is left out."""
+    duration_ms = (time.monotonic() - started) * 1000
+    path = scope["raw_path"].decode("latin-1")
+    access_log.info(
+        "tx=%s method=%s path=%s status=%d bytes=%d duration_ms=%.1f",
+        transaction_id,
+        scope["method"],
+        path,
+        response.status,
+        len(response.body),
+        duration_ms,
+    )
