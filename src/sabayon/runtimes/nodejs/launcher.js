@@ -267,7 +267,7 @@ function unpackEntry(data, at) {
   return at + 46 + nameSize + extraSize + noteSize;
 }
 
-/** Extract a tar archive: plain files, folders and links, with ustar prefixes and GNU long names. */
+/** Extract a tar archive: plain files, folders and links, with ustar prefixes, GNU and pax long names. */
 function unpackTar(data) {
   const field = (at, from, size) => data.subarray(at + from, at + from + size).toString().split('\0')[0];
   let longName = '';
@@ -277,12 +277,18 @@ function unpackTar(data) {
     const content = data.subarray(at + 512, at + 512 + size);
     const prefix = field(at, 345, 155);
     const name = longName || (prefix ? `${prefix}/${field(at, 0, 100)}` : field(at, 0, 100));
-    longName = type === 'L' ? content.toString().split('\0')[0] : '';
+    longName = { L: () => content.toString().split('\0')[0], x: () => paxPath(content) }[type]?.() ?? '';
     if (type === '5') fs.mkdirSync(target(name), { recursive: true });
     else if (type === '0' || type === '\0') place(name, content, parseInt(field(at, 100, 8), 8) & 0o777);
     else if (type === '2') link(name, field(at, 157, 100));
     at += 512 + Math.ceil(size / 512) * 512;
   }
+}
+
+/** The path in a pax extended header, whose records are `LENGTH KEY=VALUE\n`. */
+function paxPath(content) {
+  const found = /^\d+ path=(.*)$/m.exec(content.toString());
+  return found ? found[1] : '';
 }
 
 process.on('uncaughtException', (error) => {

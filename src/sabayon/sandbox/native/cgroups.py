@@ -1,13 +1,15 @@
 """Control groups, version 1, 2 or both side by side: one group per sandbox, below one per platform process.
 
-A platform's group is named `sabayon-PID-STARTTIME`, so that the next platform can tell
-whether its owner still lives. Files and meanings: the kernel's cgroup documentation.
+A platform's group is named `sabayon-PID-STARTTIME-NUMBER`, so that the next platform can
+tell whether its owner still lives; the number tells drivers of one process apart. Files
+and meanings: the kernel's cgroup documentation.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import signal
 import time
@@ -18,6 +20,7 @@ from typing import Final, NamedTuple
 CONTROLLERS: Final = ("memory", "pids", "cpu", "freezer")
 _PREFIX: Final = "sabayon-"
 _REMOVAL_S: Final = 2.0
+_numbers = itertools.count(1)
 
 
 class Hierarchy(NamedTuple):
@@ -65,7 +68,7 @@ class Cgroups:
 
     def __init__(self, hierarchies: list[Hierarchy]) -> None:
         self._hierarchies = hierarchies
-        self._name = f"{_PREFIX}{os.getpid()}-{_start_time(os.getpid())}"
+        self._name = f"{_PREFIX}{os.getpid()}-{_start_time(os.getpid())}-{next(_numbers)}"
         self._left: list[Path] = []
 
     @property
@@ -109,8 +112,8 @@ class Cgroups:
     def sweep(self) -> None:
         """Kill and remove the groups of platforms that are gone."""
         for hierarchy in self._hierarchies:
-            for parent in hierarchy.base.glob(f"{_PREFIX}*-*"):
-                pid, _, started = parent.name.removeprefix(_PREFIX).partition("-")
+            for parent in hierarchy.base.glob(f"{_PREFIX}*-*-*"):
+                pid, started, _ = parent.name.removeprefix(_PREFIX).split("-", 2)
                 if pid.isdigit() and _start_time(int(pid)) != started:
                     _remove_tree(parent)
 

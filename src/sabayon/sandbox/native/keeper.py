@@ -150,8 +150,7 @@ class ZygoteKeeper:
         started = Started(frames, stdout, stderr)
         try:
             async with self._slots:
-                await self.start()
-                answer = self._ask(start, [far_frames.fileno(), far_stdout, far_stderr, *joins])
+                answer = await self._ask(start, [far_frames.fileno(), far_stdout, far_stderr, *joins])
                 started.pidfd, started.listener = await asyncio.wait_for(answer, _ANSWER_S)
         except (OSError, TimeoutError) as error:
             started.close()
@@ -166,7 +165,17 @@ class ZygoteKeeper:
         frames.setblocking(False)
         return started
 
-    def _ask(self, start: Start, descriptors: list[int]) -> asyncio.Future[tuple[int, socket.socket]]:
+    async def _ask(self, start: Start, descriptors: list[int]) -> asyncio.Future[tuple[int, socket.socket]]:
+        """Send a request; the future is its answer. A zygote that has died unnoticed is replaced."""
+        await self.start()
+        try:
+            return self._send(start, descriptors)
+        except ConnectionError:
+            self._lose("the zygote has died")
+            await self.start()
+            return self._send(start, descriptors)
+
+    def _send(self, start: Start, descriptors: list[int]) -> asyncio.Future[tuple[int, socket.socket]]:
         assert self._control is not None
         number = next(self._numbers)
         packet = json.dumps({"id": number, **start._asdict()}).encode()
