@@ -144,8 +144,8 @@ class Pool:
 
     def submit(self, job: Job, now: float) -> list[Instruction]:
         """A job has arrived."""
-        if container := self._take_warm(job):
-            return [Run(container.id, job, False)]
+        if not self._waiting and (placed := self._place(job)):  # nobody is overtaken: no need to queue
+            return [*placed, *self._refill()]
         self._waiting.setdefault(job.key.namespace, deque()).append((job, now))
         return self._serve_waiting(now)
 
@@ -212,7 +212,7 @@ class Pool:
             for namespace in list(self._waiting):
                 queue = self._waiting[namespace]
                 job, since = queue[0]
-                placed = self._place(job, now)
+                placed = self._place(job)
                 if placed is None:
                     if now - since > PATIENCE_S and not self._is_over_share(job):
                         return [*instructions, *self._refill()]
@@ -225,13 +225,11 @@ class Pool:
                     self._waiting[namespace] = queue  # to the end: the others come first
         return [*instructions, *(self._refill() if is_refilling else ())]
 
-    def _place(self, job: Job, now: float) -> list[Instruction] | None:
+    def _place(self, job: Job) -> list[Instruction] | None:
         """A container for `job`, or None when it has to wait."""
-        if container := self._take_warm(job):
-            return [Run(container.id, job, False)]
         if self._is_over_share(job):
             return None
-        if container := self._take_cell(job):
+        if container := self._take_warm(job) or self._take_cell(job):
             return [Run(container.id, job, False)]
         removed = self._make_room(job.memory_mb)
         if removed is None:

@@ -1,0 +1,461 @@
+"""What the container pool promises, whatever comes: memory, idleness, order of choice, and that everybody is served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from sabayon.invoker.pool import (
+    NAMESPACE_SHARE,
+    PATIENCE_S,
+    Cell,
+    Create,
+    Instruction,
+    Job,
+    Key,
+    Pause,
+    Pool,
+    Remove,
+    Run,
+)
+
+PYTHON = "python:3.11"
+NODE = "nodejs:20"
+MEMORY_MB = 1024
+KEEP_ALIVE_S = 60.0
+PAUSE_GRACE_S = 5.0
+
+
+class Stage:
+    """A pool and the containers that its instructions would have made. Instructions that cannot be carried out fail."""
+
+    def __init__(self, memory_mb: int = MEMORY_MB, stem_cells: Iterable[tuple[Cell, int]] = ()) -> None:
+        self.memory_mb = memory_mb
+        self.now = 0.0
+        self.pool = Pool(memory_mb, keep_alive_s=KEEP_ALIVE_S, pause_grace_s=PAUSE_GRACE_S, stem_cells=stem_cells)
+        self.waiting: dict[str, Job] = {}
+        self.running: dict[int, Job] = {}
+        self.idle: dict[int, Key] = {}
+        self.paused: set[int] = set()
+        self.starting: dict[int, Cell] = {}
+        self.cells: dict[int, Cell] = {}
+        self.size_mb: dict[int, int] = {}
+        self.served: list[str] = []
+        self._jobs = 0
+        self._ids: set[int] = set()
+        self.carry_out(self.pool.start())
+
+    def submit(self, namespace: str, action: str = "a", kind: str = PYTHON, memory_mb: int = 256) -> list[Instruction]:
+        self._jobs += 1
+        job = Job(f"{namespace}-{action}-{self._jobs}", Key(namespace, action, 1), kind, memory_mb)
+        self.waiting[job.id] = job
+        return self.carry_out(self.pool.submit(job, self.now))
+
+    def finish(self, container: int, *, is_usable: bool = True) -> list[Instruction]:
+        job = self.running.pop(container)
+        if is_usable:
+            self.idle[container] = job.key
+        else:
+            del self.size_mb[container]
+        return self.carry_out(self.pool.finished(container, self.now, is_usable=is_usable))
+
+    def start_cell(self, container: int) -> list[Instruction]:
+        self.cells[container] = self.starting.pop(container)
+        return self.carry_out(self.pool.ready(container, self.now))
+
+    def lose(self, container: int) -> list[Instruction]:
+        """A container without a job goes away by itself."""
+        self._drop(container)
+        return self.carry_out(self.pool.removed(container, self.now))
+
+    def withdraw(self, job_id: str) -> bool:
+        self.waiting.pop(job_id, None)
+        return self.pool.withdraw(job_id)
+
+    def pass_time(self, seconds: float) -> list[Instruction]:
+        self.now += seconds
+        return self.carry_out(self.pool.tick(self.now))
+
+    def carry_out(self, instructions: list[Instruction]) -> list[Instruction]:
+        for instruction in instructions:
+            match instruction:
+                case Run(container, job, is_new):
+                    self._run(container, job, is_new=is_new)
+                case Create(container, kind, memory_mb):
+                    self._add(container, memory_mb)
+                    self.starting[container] = Cell(kind, memory_mb)
+                case Remove(container, reason):
+                    assert reason
+                    self._drop(container)
+                case Pause(container):
+                    assert container in self.idle and container not in self.paused
+                    self.paused.add(container)
+            assert sum(self.size_mb.values()) <= self.memory_mb, f"too much memory after {instruction}"
+        return instructions
+
+    def _run(self, container: int, job: Job, *, is_new: bool) -> None:
+        assert self.waiting.pop(job.id) == job
+        if is_new:
+            self._add(container, job.memory_mb)
+        elif container in self.idle:
+            assert self.idle.pop(container) == job.key
+        else:
+            assert self.cells.pop(container) == Cell(job.kind, job.memory_mb)
+        assert self.size_mb[container] == job.memory_mb
+        self.paused.discard(container)
+        self.running[container] = job
+        self.served.append(job.id)
+
+    def _add(self, container: int, memory_mb: int) -> None:
+        assert container not in self._ids, "an id was used twice"
+        self._ids.add(container)
+        self.size_mb[container] = memory_mb
+
+    def _drop(self, container: int) -> None:
+        """Only containers without a job can go."""
+        group = next(group for group in (self.idle, self.cells, self.starting) if container in group)
+        del group[container]
+        self.paused.discard(container)
+        del self.size_mb[container]
+
+    def busy_mb(self, namespace: str) -> int:
+        return sum(self.size_mb[id] for id, job in self.running.items() if job.key.namespace == namespace)
+
+    def check(self) -> None:
+        """The pool counts what there is."""
+        assert self.pool.used_mb == sum(self.size_mb.values())
+        assert self.pool.busy == len(self.running)
+        assert self.pool.waiting == len(self.waiting)
+
+
+def kinds_of(instructions: list[Instruction]) -> list[str]:
+    """What was decided, in words."""
+    return [
+        ("new" if instruction.is_new else "reused") if isinstance(instruction, Run) else type(instruction).__name__
+        for instruction in instructions
+    ]
+
+
+def ran(instructions: list[Instruction]) -> list[int]:
+    """The containers that were given a job."""
+    return [instruction.container for instruction in instructions if isinstance(instruction, Run)]
+
+
+NAMESPACES = st.sampled_from(["alice", "bob", "carol"])
+ACTIONS = st.sampled_from([("a", PYTHON, 256), ("b", PYTHON, 128), ("c", NODE, 256), ("d", PYTHON, 512)])
+STEM_CELLS = st.sampled_from([(), ((Cell(PYTHON, 256), 2),), ((Cell(PYTHON, 256), 1), (Cell(NODE, 256), 1))])
+
+
+class AnyCourseOfEvents(RuleBasedStateMachine):
+    """Whatever is submitted, finishes, breaks or is withdrawn in whatever order, the stage can carry it out."""
+
+    @initialize(stem_cells=STEM_CELLS, memory_mb=st.sampled_from([512, 1024, 1300]))
+    def begin(self, stem_cells: tuple[tuple[Cell, int], ...], memory_mb: int) -> None:
+        self.stage = Stage(memory_mb, stem_cells)
+
+    @rule(namespace=NAMESPACES, action=ACTIONS)
+    def submit(self, namespace: str, action: tuple[str, str, int]) -> None:
+        self.stage.submit(namespace, *action)
+
+    @precondition(lambda self: self.stage.running)
+    @rule(data=st.data(), is_usable=st.booleans())
+    def finish(self, data: st.DataObject, is_usable: bool) -> None:
+        self.stage.finish(data.draw(st.sampled_from(sorted(self.stage.running))), is_usable=is_usable)
+
+    @precondition(lambda self: self.stage.starting)
+    @rule(data=st.data())
+    def start_cell(self, data: st.DataObject) -> None:
+        self.stage.start_cell(data.draw(st.sampled_from(sorted(self.stage.starting))))
+
+    @precondition(lambda self: self.stage.idle or self.stage.cells or self.stage.starting)
+    @rule(data=st.data())
+    def lose(self, data: st.DataObject) -> None:
+        losable = sorted({*self.stage.idle, *self.stage.cells, *self.stage.starting})
+        self.stage.lose(data.draw(st.sampled_from(losable)))
+
+    @precondition(lambda self: self.stage.waiting)
+    @rule(data=st.data())
+    def withdraw(self, data: st.DataObject) -> None:
+        assert self.stage.withdraw(data.draw(st.sampled_from(sorted(self.stage.waiting))))
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, PATIENCE_S + 0.1, PAUSE_GRACE_S, KEEP_ALIVE_S]))
+    def pass_time(self, seconds: float) -> None:
+        self.stage.pass_time(seconds)
+
+    @invariant()
+    def counts_agree(self) -> None:
+        self.stage.check()
+
+    @invariant()
+    def nobody_takes_more_than_the_share_unless_by_one_container(self) -> None:
+        for namespace in {job.key.namespace for job in self.stage.running.values()}:
+            containers = sum(job.key.namespace == namespace for job in self.stage.running.values())
+            is_within = self.stage.busy_mb(namespace) <= self.stage.memory_mb * NAMESPACE_SHARE
+            assert is_within or containers == 1
+
+    def teardown(self) -> None:
+        """Nobody is forgotten: as long as containers finish, all that waits is served."""
+        if not hasattr(self, "stage"):
+            return
+        stage = self.stage
+        for container in list(stage.starting):
+            if container in stage.starting:
+                stage.start_cell(container)
+        while stage.running:
+            stage.finish(next(iter(stage.running)))
+            stage.check()
+        stage.pass_time(0.0)
+        while stage.running:
+            stage.finish(next(iter(stage.running)))
+        assert not stage.waiting
+
+
+AnyCourseOfEvents.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+test_any_course_of_events_can_be_carried_out = AnyCourseOfEvents.TestCase
+
+
+def test_a_warm_container_is_taken_before_a_stem_cell() -> None:
+    stage = Stage(stem_cells=[(Cell(PYTHON, 256), 2)])
+    for container in sorted(stage.starting):
+        stage.start_cell(container)
+    (warm,) = ran(stage.submit("alice"))
+    stage.finish(warm)
+    assert stage.cells
+    assert ran(stage.submit("alice")) == [warm]
+
+
+def test_a_stem_cell_is_taken_before_a_new_container_is_made() -> None:
+    stage = Stage(stem_cells=[(Cell(PYTHON, 256), 1)])
+    (cell,) = stage.starting
+    stage.start_cell(cell)
+    instructions = stage.submit("alice")
+    assert ran(instructions) == [cell]
+    assert kinds_of(instructions) == ["reused", "Create"]
+
+
+def test_a_new_container_is_made_before_an_idle_one_is_removed() -> None:
+    stage = Stage()
+    (idle,) = ran(stage.submit("alice"))
+    stage.finish(idle)
+    assert kinds_of(stage.submit("bob")) == ["new"]
+    assert idle in stage.idle
+
+
+def test_an_idle_container_is_removed_before_a_job_has_to_wait() -> None:
+    stage = Stage(512)
+    (idle,) = ran(stage.submit("alice", memory_mb=256))
+    stage.finish(idle)
+    stage.submit("bob")
+    assert kinds_of(stage.submit("carol")) == ["Remove", "new"]
+    assert idle not in stage.size_mb
+
+
+def test_a_job_waits_while_nothing_can_be_removed_for_it_and_gets_the_first_room() -> None:
+    stage = Stage(512)
+    (first,) = ran(stage.submit("alice"))
+    stage.submit("bob")
+    assert stage.submit("carol") == []
+    assert kinds_of(stage.finish(first)) == ["Remove", "new"]
+
+
+def test_the_container_that_idled_longest_is_removed_first() -> None:
+    stage = Stage(768)
+    containers = [ran(stage.submit("alice", action))[0] for action in ("a", "b")]
+    containers += ran(stage.submit("bob"))
+    for container in (containers[1], containers[2], containers[0]):
+        stage.pass_time(1.0)
+        stage.finish(container)
+    removed = [ins.container for ins in stage.submit("carol", memory_mb=512) if isinstance(ins, Remove)]
+    assert removed == [containers[1], containers[2]]
+
+
+def test_stem_cells_are_removed_only_after_all_idle_containers() -> None:
+    stage = Stage(512, [(Cell(NODE, 256), 1)])
+    (cell,) = stage.starting
+    stage.start_cell(cell)
+    (idle,) = ran(stage.submit("alice"))
+    stage.finish(idle)
+    assert [ins.container for ins in stage.submit("bob") if isinstance(ins, Remove)] == [idle]
+    assert [ins.container for ins in stage.submit("carol") if isinstance(ins, Remove)] == [cell]
+
+
+def test_nothing_is_removed_when_it_would_not_make_enough_room() -> None:
+    stage = Stage(768)
+    (idle,) = ran(stage.submit("alice"))
+    stage.submit("bob", memory_mb=512)
+    stage.finish(idle)
+    assert stage.submit("carol", memory_mb=512) == []
+    assert idle in stage.idle
+
+
+def test_of_several_warm_containers_the_one_used_last_is_taken() -> None:
+    stage = Stage()
+    older, newer = (ran(stage.submit("alice"))[0] for _ in range(2))
+    stage.finish(older)
+    stage.finish(newer)
+    assert ran(stage.submit("alice")) == [newer]
+
+
+@pytest.mark.parametrize(("namespace", "action"), [("bob", "a"), ("alice", "b")])
+def test_a_warm_container_serves_no_other_namespace_and_no_other_action(namespace: str, action: str) -> None:
+    stage = Stage()
+    stage.finish(ran(stage.submit("alice", "a"))[0])
+    assert kinds_of(stage.submit(namespace, action)) == ["new"]
+
+
+def test_a_changed_action_does_not_run_in_the_container_of_its_old_code() -> None:
+    pool = Pool(MEMORY_MB)
+    (run,) = pool.submit(Job("old", Key("alice", "a", 1), PYTHON, 256), 0.0)
+    assert isinstance(run, Run)
+    pool.finished(run.container, 0.0, is_usable=True)
+    assert kinds_of(pool.submit(Job("new", Key("alice", "a", 2), PYTHON, 256), 0.0)) == ["new"]
+
+
+@pytest.mark.parametrize(("kind", "memory_mb"), [(NODE, 256), (PYTHON, 128)])
+def test_a_stem_cell_of_another_kind_or_size_is_not_taken(kind: str, memory_mb: int) -> None:
+    stage = Stage(stem_cells=[(Cell(PYTHON, 256), 1)])
+    (cell,) = stage.starting
+    stage.start_cell(cell)
+    assert kinds_of(stage.submit("alice", "a", kind, memory_mb)) == ["new"]
+
+
+def test_a_stem_cell_that_still_starts_is_not_taken() -> None:
+    stage = Stage(stem_cells=[(Cell(PYTHON, 256), 1)])
+    assert kinds_of(stage.submit("alice")) == ["new"]
+
+
+def test_a_container_that_cannot_be_used_again_makes_room() -> None:
+    stage = Stage(256)
+    (container,) = ran(stage.submit("alice"))
+    stage.submit("alice")
+    assert kinds_of(stage.finish(container, is_usable=False)) == ["new"]
+
+
+def test_what_one_namespace_submitted_is_served_in_that_order() -> None:
+    stage = Stage(256)
+    for action in ("a", "b", "c", "d"):
+        stage.submit("alice", action)
+    while stage.running:
+        stage.finish(next(iter(stage.running)))
+    assert stage.served == ["alice-a-1", "alice-b-2", "alice-c-3", "alice-d-4"]
+
+
+def test_namespaces_take_turns_however_much_one_of_them_asks_for() -> None:
+    stage = Stage(256)
+    for _ in range(5):
+        stage.submit("alice")
+    stage.submit("bob")
+    stage.submit("carol")
+    for _ in range(3):
+        stage.finish(next(iter(stage.running)))
+    assert {job.partition("-")[0] for job in stage.served[1:4]} == {"alice", "bob", "carol"}
+
+
+def test_a_namespace_over_its_share_waits_for_itself_while_others_find_room() -> None:
+    stage = Stage(1024)
+    first, *_ = [ran(stage.submit("alice", action))[0] for action in ("a", "b", "c")]
+    assert stage.submit("alice", "d") == []
+    stage.pass_time(PATIENCE_S + 1)
+    assert kinds_of(stage.submit("bob")) == ["new"]
+    assert [ins.job.key for ins in stage.finish(first) if isinstance(ins, Run)] == [Key("alice", "d", 1)]
+
+
+def test_warm_containers_do_not_carry_a_namespace_over_its_share() -> None:
+    stage = Stage(1024)
+    warm = [ran(stage.submit("alice", "a"))[0] for _ in range(3)]
+    stage.finish(warm[0])
+    stage.submit("alice", "b")
+    assert warm[0] in stage.idle
+    assert stage.submit("alice", "a") == []
+
+
+def test_one_job_larger_than_the_share_runs_when_its_namespace_runs_nothing_else() -> None:
+    assert kinds_of(Stage(512).submit("alice", memory_mb=512)) == ["new"]
+
+
+def test_small_jobs_do_not_keep_a_large_one_waiting_for_ever() -> None:
+    stage = Stage(1024)
+    for _ in range(3):
+        stage.submit("alice")
+    stage.submit("bob", memory_mb=1024)
+    for _ in range(40):
+        stage.submit("alice")
+        stage.pass_time(0.2)
+        stage.finish(next(iter(stage.running)))
+        if any(job.startswith("bob") for job in stage.served):
+            return
+    pytest.fail(f"bob is still waiting after {stage.now:.1f} s")
+
+
+def test_a_withdrawn_job_is_never_run() -> None:
+    stage = Stage(256)
+    (container,) = ran(stage.submit("alice"))
+    stage.submit("alice")
+    assert stage.withdraw("alice-a-2")
+    assert stage.finish(container) == []
+    assert not stage.withdraw("alice-a-2")
+
+
+def test_a_running_job_cannot_be_withdrawn() -> None:
+    stage = Stage()
+    stage.submit("alice")
+    assert not stage.withdraw("alice-a-1")
+
+
+def test_an_idle_container_is_paused_after_the_grace_and_removed_after_the_keep_alive_time() -> None:
+    stage = Stage()
+    (container,) = ran(stage.submit("alice"))
+    stage.finish(container)
+    assert stage.pass_time(PAUSE_GRACE_S - 0.1) == []
+    assert stage.pass_time(0.2) == [Pause(container)]
+    assert stage.pass_time(0.1) == []
+    assert kinds_of(stage.pass_time(KEEP_ALIVE_S)) == ["Remove"]
+    assert stage.pool.used_mb == 0
+
+
+def test_a_container_that_was_used_again_is_paused_again() -> None:
+    stage = Stage()
+    (container,) = ran(stage.submit("alice"))
+    stage.finish(container)
+    stage.pass_time(PAUSE_GRACE_S)
+    assert ran(stage.submit("alice")) == [container]
+    stage.finish(container)
+    assert stage.pass_time(PAUSE_GRACE_S) == [Pause(container)]
+
+
+def test_stem_cells_are_neither_paused_nor_removed_for_their_age() -> None:
+    stage = Stage(stem_cells=[(Cell(PYTHON, 256), 2)])
+    for container in sorted(stage.starting):
+        stage.start_cell(container)
+    assert stage.pass_time(10 * KEEP_ALIVE_S) == []
+    assert len(stage.cells) == 2
+
+
+def test_stem_cells_are_made_only_as_far_as_memory_goes() -> None:
+    assert len(Stage(600, [(Cell(PYTHON, 256), 5)]).starting) == 2
+
+
+def test_a_stem_cell_that_failed_to_start_is_tried_again_at_the_next_tick_and_not_before() -> None:
+    stage = Stage(stem_cells=[(Cell(PYTHON, 256), 1)])
+    (cell,) = stage.starting
+    assert stage.lose(cell) == []
+    assert kinds_of(stage.pass_time(1.0)) == ["Create"]
+
+
+def test_losing_a_container_that_is_unknown_or_busy_changes_nothing() -> None:
+    stage = Stage()
+    (container,) = ran(stage.submit("alice"))
+    assert stage.pool.removed(container, 0.0) == []
+    assert stage.pool.removed(999, 0.0) == []
+    stage.check()
+
+
+def test_the_representation_tells_how_things_stand() -> None:
+    stage = Stage(512)
+    for namespace in ("alice", "bob", "carol"):
+        stage.submit(namespace)
+    assert repr(stage.pool) == "<Pool busy 2, idle 0, stem cells 0, waiting 1, 512 of 512 MB>"
