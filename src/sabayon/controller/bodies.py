@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from sabayon import messages
 from sabayon.controller.call import Call
-from sabayon.controller.http import check_content_type, malformed
+from sabayon.controller.http import check_content_type, check_json_text, malformed
 from sabayon.controller.query import boolean
 from sabayon.entity.exec import Exec, MalformedExec, parse_exec, sent_size_bytes
 from sabayon.entity.names import EntityName, MalformedName, name_from_wire
@@ -73,6 +73,7 @@ def decode_object(body: bytes, not_object: str = messages.OBJECT_EXPECTED) -> di
     """The members of a JSON object. Raises FrameworkRejection 400; `not_object` is the detail for other JSON."""
     if not body:
         raise malformed("Unexpected end-of-input at input index 0 (line 1, position 1), expected JSON Value:\n\n^\n")
+    check_json_text(body)
     try:
         return _fields.decode(body)
     except msgspec.ValidationError as error:
