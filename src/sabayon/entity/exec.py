@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import Any
 
@@ -59,6 +60,12 @@ def is_base64(text: str) -> bool:
     return bool(trimmed) and len(trimmed) % 4 == 0 and _BASE64.fullmatch(trimmed) is not None
 
 
+def _archive(text: str) -> str:
+    """Base64 in canonical form: unused bits at its end, where encoders differ, are zero."""
+    trimmed = text.strip()
+    return trimmed[:-4] + base64.b64encode(base64.b64decode(trimmed[-4:])).decode()
+
+
 def parse_exec(body: Any, manifest: Manifest) -> Exec:
     """The `exec` object of a body, its kind resolved. Components may still start with `_`. Raises MalformedExec."""
     if not isinstance(body, dict):
@@ -85,7 +92,7 @@ def _parse_managed(body: dict[str, Any], kind: str, manifest: Manifest) -> Exec:
     if runtime.require_main and main is UNSET:
         raise MalformedExec(messages.main_required(kind))
     binary = is_base64(code)
-    return Exec(kind=runtime.kind, code=code.strip() if binary else code, binary=binary, main=main)
+    return Exec(kind=runtime.kind, code=_archive(code) if binary else code, binary=binary, main=main)
 
 
 def _parse_blackbox(body: dict[str, Any]) -> Exec:
@@ -95,7 +102,7 @@ def _parse_blackbox(body: dict[str, Any]) -> Exec:
     code = body.get("code")
     has_code = isinstance(code, str) and bool(code.strip())
     binary = has_code and is_base64(str(code))
-    text = (str(code).strip() if binary else str(code)) if has_code else UNSET
+    text = (_archive(str(code)) if binary else str(code)) if has_code else UNSET
     return Exec(kind=BLACKBOX, image=_image(image), code=text, binary=binary, main=_main(body, BLACKBOX))
 
 
