@@ -1,0 +1,23 @@
+"""One driver for all tests that do not disturb it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conformance.sandbox_stage import Stage
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    stage = Stage()
+    yield stage
+    stage.close()
+
+
+@pytest.fixture
+def nodejs(stage: Stage) -> str:
+    if not stage.nodejs:
+        pytest.skip("there is no `node` on the PATH")
+    return stage.nodejs
