@@ -105,7 +105,7 @@ class App:
         self, scope: dict[str, Any], receive: Receive, headers: dict[str, str], transaction_id: str
     ) -> Response:
         raw_path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
-        if len(raw_path) + len(query) > MAX_URI_BYTES:
+        if len(raw_path) + len(query) + bool(query) > MAX_URI_BYTES:
             raise _Plain(414, messages.URI_TOO_LONG.format(limit=MAX_URI_BYTES))
         segments = tuple(unquote(s, errors="replace") if "%" in s else s for s in raw_path.split("/")[1:])
         method, accepted_ms = scope["method"], self._services.now_ms()
