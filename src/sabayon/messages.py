@@ -39,6 +39,7 @@ NAME_NOT_QUALIFIED = (
     "of the entity."
 )
 NAME_MALFORMED = "fully qualified name malformed"
+SEGMENT_MALFORMED = "entity name malformed"
 VERSION_MALFORMED = "semantic version malformed"
 TIMEOUT_OUT_OF_RANGE = "Timeout must be number of milliseconds up to 60000."
 DOCS_WITH_COUNT = "The parameter 'docs' is not permitted with 'count'."

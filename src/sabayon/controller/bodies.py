@@ -1,7 +1,7 @@
 """PUT bodies, decoded in the contract's order whatever the collection.
 
 Content type, then syntax, then `exec`, `parameters` and `annotations`, then their sizes,
-then the query, then the other fields. An explicit `null` is the same as an absent field.
+then the query, then reserved names, then the other fields. An explicit `null` is the same as an absent field.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class PutBody(NamedTuple):
         return self.version or (FIRST if previous is None else bump(previous))
 
 
-def read_put_body(call: Call) -> PutBody:
-    """Decode the body of a PUT. Raises Rejection 415, 400, 413."""
+def read_put_body(call: Call, *, reserved: str | None = None) -> PutBody:
+    """Decode the body of a PUT. Raises Rejection 415, 400, 413. reserved: the name that no package may have."""
     check_content_type(call.request)
     given = decode_object(call.request.body, "Object expected in field 'exec'")
     fields = {name: raw for name, raw in given.items() if bytes(raw) != _NULL}
@@ -57,6 +57,8 @@ def read_put_body(call: Call) -> PutBody:
     parameters, annotations = _entries(fields.get("parameters")), _entries(fields.get("annotations"))
     _check_sizes(call, fields, parameters, annotations)
     overwrite = boolean(call.request.query, "overwrite", False)
+    if call.parts[-1] == reserved:
+        raise Rejection(400, messages.PACKAGE_RESERVED)
     return PutBody(
         fields=fields,
         null_fields=frozenset(given) - frozenset(fields),

@@ -14,7 +14,7 @@ from sabayon.controller.http import Response, json_response, malformed
 from sabayon.controller.query import boolean, paging
 from sabayon.controller.resolve import resolve_package
 from sabayon.entity.action import Action
-from sabayon.entity.names import DEFAULT_NAMESPACE, EntityName
+from sabayon.entity.names import DEFAULT_NAMESPACE, EntityName, is_segment
 from sabayon.entity.package import (
     Binding,
     NoBinding,
@@ -69,9 +69,7 @@ async def read_package(call: Call) -> Response:
 async def put_package(call: Call) -> Response:
     """`PUT packages/{p}`: create or update a package or a binding."""
     name = _name(call)
-    body = read_put_body(call)
-    if name.name == RESERVED:
-        raise Rejection(400, messages.PACKAGE_RESERVED)
+    body = read_put_body(call, reserved=RESERVED)
     binding = _binding(body, call.namespace)
     if binding is not None:
         await _check_target(call, name, binding)
@@ -140,8 +138,8 @@ def _incomplete(value: Any) -> Binding:
 
 def _member(value: dict[str, Any], field: str) -> str:
     text = value[field]
-    if not isinstance(text, str):
-        raise malformed(f"Expected String as JsString, but got {msgspec.json.encode(text).decode()}")
+    if not isinstance(text, str) or not is_segment(text):
+        raise malformed(messages.SEGMENT_MALFORMED)
     return text
 
 
