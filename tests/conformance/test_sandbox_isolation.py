@@ -69,10 +69,35 @@ def main(args):
     assert stage.run(stage.result(code)) == {"pids": ["1"], "pid": 1, "parent": 0}
 
 
+def test_only_its_own_memory_is_mounted_to_be_written_to(stage: Stage) -> None:
+    code = """
+def main(args):
+    with open("/proc/self/mounts") as file: lines = [line.split() for line in file]
+    return {"mounts": [[point, options.split(",")] for _, point, _, options, *_ in lines]}
+"""
+    mounts = stage.run(stage.result(code))["mounts"]
+    devices = {f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty")}
+    masks = {point for point, _ in mounts if point.startswith("/proc/")}
+    writable = {point for point, options in mounts if "rw" in options} - devices - masks
+    assert writable == {"/proc", "/tmp", "/action", "/dev/shm"}
+    assert {point for point, options in mounts if "nosuid" not in options} - masks == set()
+
+
 @pytest.mark.parametrize(
-    "path", ["/x", "/usr/x", "/usr/bin/x", "/etc/x", "/etc/passwd", "/root/x", "/dev/x", "/bin/sh"]
+    "path",
+    [
+        "/x",
+        "/usr/bin/x",
+        "/bin/sh",
+        "/etc/passwd",
+        "/root/x",
+        "/dev/x",
+        "/proc/sys/kernel/hostname",
+        "/proc/sys/kernel/core_pattern",
+        "/proc/sys/vm/overcommit_memory",
+    ],
 )
-def test_the_root_is_read_only(stage: Stage, path: str) -> None:
+def test_no_other_file_can_be_written(stage: Stage, path: str) -> None:
     code = """
 def main(args):
     try:
@@ -89,7 +114,7 @@ def test_the_user_is_not_root_and_has_no_privileges(stage: Stage) -> None:
 import os
 def main(args):
     with open("/proc/self/status") as file:
-        status = dict(line.rstrip().split(":\\t", 1) for line in file)
+        status = {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
     return {"ids": [*os.getresuid(), *os.getresgid()], "groups": os.getgroups(), "status": status}
 """
     first, second = stage.run(stage.result(code)), stage.run(stage.result(code))
@@ -189,16 +214,6 @@ def main(args):
     assert stage.run(stage.result(code)) == {"signal": 31}
 
 
-def test_there_are_no_set_user_programs_that_work(stage: Stage) -> None:
-    code = """
-import os
-def main(args):
-    flags = {path: os.statvfs(path).f_flag & os.ST_NOSUID for path in ("/", "/usr", "/tmp", "/action", "/dev/shm")}
-    return {"missing": [path for path, flag in flags.items() if not flag]}
-"""
-    assert stage.run(stage.result(code)) == {"missing": []}
-
-
 def test_the_network_is_the_loopback_with_the_platforms_api_on_it_and_nothing_else(stage: Stage) -> None:
     code = """
 import os, socket, urllib.request
@@ -239,8 +254,8 @@ def main(args):
 
     found = stage.run(scenario())
     assert (found["body"], found["reached"]) == ("platform", [])
-    assert set(found["interfaces"]) <= {"lo", "tunl0", "gre0", "gretap0", "erspan0", "ip6tnl0", "ip6gre0", "sit0",
-                                        "ip_vti0", "ip6_vti0"}  # fmt: skip
+    assert "lo" in found["interfaces"]
+    assert not {name for name in found["interfaces"] if name.startswith(("eth", "en", "wl", "veth", "docker", "br"))}
 
 
 def test_sandboxes_of_different_actions_share_neither_files_nor_processes_nor_sockets(stage: Stage) -> None:
