@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from typing import Any
 
@@ -12,6 +13,7 @@ from sabayon.controller.app import create_app
 from sabayon.entity.limits import NamespaceLimits
 from sabayon.entity.manifest import Manifest, Runtime
 from tests.unit.asgi import Answer, AsgiClient
+from tests.unit.interleaved import interleaved_stage
 from tests.unit.stage import MANIFEST, Stage, annotation, on_stage, on_stage_with
 
 CODE = "def main(args):\n    return {}\n"
@@ -447,3 +449,23 @@ async def test_a_name_and_the_same_name_with_a_slash_are_different_resources(sta
     assert await refused(stage, "GET", "_/actions/a/") == (409, WRONG_KIND)
     for method, json in (("PUT", {"exec": EXEC}), ("DELETE", None), ("POST", {})):
         assert await refused(stage, method, "_/actions/a/", json) == (404, "The requested resource could not be found.")
+
+
+@pytest.mark.parametrize(
+    ("path", "json"),
+    [
+        ("actions/a", {"exec": EXEC}),
+        ("packages/p", {"publish": True}),
+        ("triggers/t", {"publish": True}),
+    ],
+)
+def test_of_two_writers_that_meet_one_is_told_so(path: str, json: Any) -> None:
+    async def test() -> None:
+        stage = await interleaved_stage()
+        for query, version in (("", "0.0.1"), ("?overwrite=true", "0.0.2")):
+            answers = await asyncio.gather(*(stage.request("PUT", f"_/{path}{query}", json) for _ in range(2)))
+            won, lost = sorted(answers, key=lambda answer: answer.status)
+            assert (won.status, won.json["version"]) == (200, version)
+            assert (lost.status, lost.error) == (409, "Concurrent modification to resource detected.")
+
+    asyncio.run(test())
