@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import uvloop
 
-from sabayon.sandbox.base import Reply, Sandbox, SandboxSpec
+from sabayon.sandbox.base import Reply, Sandbox, SandboxSpec, SandboxUnavailable
 from sabayon.sandbox.native.driver import NativeDriver
 
 T = TypeVar("T")
@@ -173,3 +173,43 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def main() -> None:
+    """A driver in a process of its own: cases (language, code, arguments) come in on stdin, what they answer goes out.
+
+    With `hold` as argument it keeps one sandbox running instead, having said so, until it is killed.
+    """
+    try:
+        stage = Stage()
+    except SandboxUnavailable as error:
+        print(json.dumps({"refused": str(error)}))
+        return
+    if "hold" in sys.argv:
+        stage.run(_hold(stage))
+    results = [stage.run(_case(stage, *case)) for case in json.load(sys.stdin)]
+    stage.close()
+    print(json.dumps({"level": stage.driver.level, "results": results}))
+
+
+async def _case(stage: Stage, language: str, code: str, value: Any) -> Any:
+    kind = next((kind for kind in stage.driver.kinds if kind.startswith(f"{language}:")), "")
+    return await stage.result(code, value, kind=kind) if kind else None
+
+
+async def _hold(stage: Stage) -> None:
+    code = """
+import subprocess, time
+def main(args):
+    subprocess.Popen(["/bin/sleep", "1000"])
+    while args.get("stay"): time.sleep(1)
+    return {}
+"""
+    async with stage.action(code) as sandbox:
+        await sandbox.run(run_body(), 20)
+        print(json.dumps({"cgroups": sorted(own_cgroups()), "processes": sorted(own_processes())}), flush=True)
+        await sandbox.run(run_body({"stay": True}), 1000)
+
+
+if __name__ == "__main__":
+    main()
