@@ -117,12 +117,12 @@ class Client:
         """Send and await the answer, following redirects of GET.
 
         path: below the API version, percent-encoded where needed (see `segment`). query: values as text,
-        booleans as `true` and `false`. body: anything JSON, or None for no body. Raises ConnectionFailed.
+        booleans as `true` and `false`. body: bytes as they are, else anything JSON, None for none. Raises ConnectionFailed.
         """
         url = f"{self.base_url}/{path}"
         if query:
             url += "?" + urlencode({key: _query_value(value) for key, value in query.items()})
-        data = None if body is None else json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        data = _encoded(body)
         for _ in range(MAX_REDIRECTS):
             response = self._exchange(method, url, data)
             location = dict(response.headers).get("location")
@@ -187,6 +187,12 @@ class Client:
 def segment(text: str) -> str:
     """`text` as one segment of a path."""
     return quote(text, safe="")
+
+
+def _encoded(body: object) -> bytes | None:
+    if body is None or isinstance(body, bytes):
+        return body
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _query_value(value: object) -> str:

@@ -1,0 +1,1 @@
+"""`wsk`: the command line that OpenWhisk users know, against any OpenWhisk API."""
