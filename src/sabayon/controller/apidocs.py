@@ -311,12 +311,5 @@ def root_description() -> Schema:
         "produces": ["application/json"],
         "paths": {
             "/": {"get": {"summary": "Limits and runtimes", "responses": {"200": {"description": "The document."}}}},
-            "/ping": {
-                "get": {
-                    "summary": "Whether the server answers",
-                    "produces": ["text/plain"],
-                    "responses": {"200": {"description": "It does."}},
-                }
-            },
         },
     }

@@ -112,15 +112,18 @@ class App:
         is_api = segments[:2] == _API_SEGMENTS
         if method == "OPTIONS":
             return _options(is_api=is_api)
-        if not is_api:
-            return _outside_of_api(method, segments, transaction_id, self._services)
-        if method == "GET" and (document := _open_document(segments[2:])):
-            return document
-        body = await _read_body(receive, headers)
         try:
-            parsed = parse_query(query)
-            request = Request(method, segments[2:], parsed, headers, body, transaction_id, accepted_ms)
-            return await self._handle(request)
+            if not is_api:
+                response = _outside_of_api(method, segments, transaction_id, self._services)
+            elif method == "GET" and (document := _open_document(segments[2:])):
+                response = document
+            else:
+                body = await _read_body(receive, headers)
+                parsed = parse_query(query)
+                request = Request(method, segments[2:], parsed, headers, body, transaction_id, accepted_ms)
+                response = await self._handle(request)
+            _check_accepted(response, headers.get("accept"))
+            return response
         except FrameworkRejection as rejection:
             challenge = (("WWW-Authenticate", CHALLENGE),) if isinstance(rejection, NotAuthenticated) else ()
             return error_response(rejection.status, rejection.text, transaction_id, challenge)
@@ -139,8 +142,6 @@ class App:
             return error_response(rejection.status, rejection.text, request.transaction_id, _CORS)
         except Exception as error:
             return _failure(error, request.transaction_id)
-        if response.status < 300 and response.content_type is JSON and not accepts_json(request.headers.get("accept")):
-            raise FrameworkRejection(406, messages.NOT_ACCEPTABLE)
         return response._replace(headers=(*_CORS, *response.headers))
 
     async def _enter(self, request: Request, identity: Identity, route: Route) -> Response:
@@ -228,6 +229,13 @@ def _open_document(segments: tuple[str, ...]) -> Response | None:
             return None
 
 
+def _check_accepted(response: Response, accept: str | None) -> None:
+    """Raises FrameworkRejection 406 for JSON that the client does not take. Refusals it gets all the same."""
+    is_json = response.content_type is JSON and bool(response.body)
+    if is_json and response.status < 300 and not accepts_json(accept):
+        raise FrameworkRejection(406, messages.NOT_ACCEPTABLE)
+
+
 async def _read_body(receive: Receive, headers: dict[str, str]) -> bytes:
     """The whole body. Raises _Plain 413, 408."""
     declared = headers.get("content-length")
@@ -275,9 +283,10 @@ def _failure(error: Exception, transaction_id: str) -> Response:
 async def _send(send: Send, response: Response, transaction_id: str) -> None:
     headers = [
         (b"x-request-id", transaction_id.encode("latin-1")),
-        (b"content-length", str(len(response.body)).encode()),
         *((name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers),
     ]
+    if response.status != 204:
+        headers.append((b"content-length", str(len(response.body)).encode()))
     if response.body:
         headers.append((b"content-type", response.content_type.encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
