@@ -543,3 +543,11 @@ async def test_success_is_json_without_charset_and_without_headers_for_caches(st
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["content-length"] == str(len(answer.body))
     assert not answer.headers.keys() & {"etag", "last-modified", "cache-control", "retry-after"}
+
+
+@on_stage
+async def test_an_answer_without_content_has_no_length_and_suits_every_accept_header(stage: Stage) -> None:
+    await stage.trigger("acme/t")
+    answer = await stage.request("POST", "_/triggers/t", headers={"Accept": "text/plain"})
+    assert (answer.status, answer.body) == (204, b"")
+    assert not answer.headers.keys() & {"content-length", "content-type"}
