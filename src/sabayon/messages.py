@@ -238,6 +238,11 @@ def rule_reference_missing(what: str, name: str) -> str:
     return f"{what} {name} does not exist"
 
 
+def rule_reference_corrupt(what: str, name: str) -> str:
+    """See `rule_reference_missing`."""
+    return f"{what} {name} is corrupted"
+
+
 def sequence_component_timeout(activation_id: str) -> str:
     return f"Timeout reached when retrieving activation {activation_id} for sequence component."
 

@@ -162,7 +162,10 @@ async def _check_readable(call: Call, trigger: EntityName | None, action: Entity
 
 
 async def _required_trigger(call: Call, name: EntityName) -> _Stored:
-    found = await _trigger(call, name)
+    try:
+        found = await _trigger(call, name)
+    except Corrupt as error:
+        raise Rejection(400, messages.rule_reference_corrupt("trigger", name.absolute)) from error
     if found is None:
         raise Rejection(400, messages.rule_reference_missing("trigger", name.absolute))
     return found
@@ -174,7 +177,7 @@ async def _check_action(call: Call, name: EntityName) -> None:
     except Rejection as rejection:
         raise Rejection(400, messages.rule_reference_missing("action", name.absolute)) from rejection
     except Corrupt as error:
-        raise Rejection(400, messages.CORRUPT) from error
+        raise Rejection(400, messages.rule_reference_corrupt("action", name.absolute)) from error
 
 
 def _status(rule: Rule, found: _Stored | None) -> Status:
