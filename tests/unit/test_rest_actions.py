@@ -13,8 +13,8 @@ from sabayon.controller.app import create_app
 from sabayon.entity.limits import NamespaceLimits
 from sabayon.entity.manifest import Manifest, Runtime
 from tests.unit.asgi import Answer, AsgiClient
-from tests.unit.interleaved import interleaved_stage
 from tests.unit.stage import MANIFEST, Stage, annotation, on_stage, on_stage_with
+from tests.unit.troubled import CorruptArtifacts, InterleavedArtifacts, stage_on
 
 CODE = "def main(args):\n    return {}\n"
 EXEC = {"kind": "python:3.11", "code": CODE}
@@ -461,11 +461,29 @@ async def test_a_name_and_the_same_name_with_a_slash_are_different_resources(sta
 )
 def test_of_two_writers_that_meet_one_is_told_so(path: str, json: Any) -> None:
     async def test() -> None:
-        stage = await interleaved_stage()
+        stage = await stage_on(InterleavedArtifacts())
         for query, version in (("", "0.0.1"), ("?overwrite=true", "0.0.2")):
             answers = await asyncio.gather(*(stage.request("PUT", f"_/{path}{query}", json) for _ in range(2)))
             won, lost = sorted(answers, key=lambda answer: answer.status)
             assert (won.status, won.json["version"]) == (200, version)
             assert (lost.status, lost.error) == (409, "Concurrent modification to resource detected.")
+
+    asyncio.run(test())
+
+
+def test_what_cannot_be_read_is_an_error_of_the_server_for_its_owner_and_forbidden_to_others() -> None:
+    async def test() -> None:
+        artifacts = CorruptArtifacts()
+        stage = await stage_on(artifacts)
+        artifacts.corrupt |= {"acme/a", "acme/p", "other/p"}
+        unreadable = (500, "Resource is corrupted and cannot be read.")
+        for method, json in (("GET", None), ("PUT", {"exec": EXEC}), ("DELETE", None), ("POST", {})):
+            for name in ("a", "p/x"):
+                assert await refused(stage, method, f"_/actions/{name}", json) == unreadable
+        assert (
+            await refused(stage, "PUT", "_/actions/s", {"exec": {"kind": "sequence", "components": ["/_/a"]}})
+            == unreadable
+        )
+        assert (await refused(stage, "GET", "other/actions/p/x"))[0] == 403
 
     asyncio.run(test())

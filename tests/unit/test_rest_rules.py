@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sabayon.entity.limits import NamespaceLimits
-from tests.unit.interleaved import interleaved_stage
 from tests.unit.stage import Stage, on_stage, on_stage_with
+from tests.unit.troubled import CorruptArtifacts, InterleavedArtifacts, stage_on
 
 MALFORMED = "The request content was malformed:\n"
 MISSING = "The requested resource does not exist."
@@ -334,7 +334,7 @@ async def test_a_rule_is_deleted_also_when_its_trigger_is_gone_or_does_not_know_
 
 def test_rules_of_one_trigger_may_be_made_turned_and_deleted_at_once() -> None:
     async def test() -> None:
-        stage = await interleaved_stage()
+        stage = await stage_on(InterleavedArtifacts())
         await set_up(stage, "kept", "off", "gone")
         deletion = stage.request("DELETE", "_/rules/gone")
         await asyncio.gather(made(stage, "new", **LINK), turn(stage, "off", "inactive"), deletion)
@@ -345,11 +345,31 @@ def test_rules_of_one_trigger_may_be_made_turned_and_deleted_at_once() -> None:
 
 def test_of_one_rule_made_by_many_at_once_one_is_new_and_the_others_exist() -> None:
     async def test() -> None:
-        stage = await interleaved_stage()
+        stage = await stage_on(InterleavedArtifacts())
         await set_up(stage)
         answers = await asyncio.gather(*(stage.request("PUT", "_/rules/r", LINK) for _ in range(3)))
         assert sorted(answer.status for answer in answers) == [200, 409, 409]
         assert {answer.error for answer in answers if answer.status == 409} == {"resource already exists"}
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("id", "refusal"),
+    [
+        ("acme/t", (400, "trigger /acme/t is corrupted")),
+        ("acme/p/x", (400, "action /acme/p/x is corrupted")),
+        ("acme/p", (500, "Resource is corrupted and cannot be read.")),
+    ],
+)
+def test_ends_of_a_rule_that_cannot_be_read_are_named(id: str, refusal: tuple[int, str]) -> None:
+    async def test() -> None:
+        artifacts = CorruptArtifacts()
+        stage = await stage_on(artifacts)
+        await set_up(stage)
+        artifacts.corrupt.add(id)
+        assert await refused(stage, "PUT", "r", {"trigger": "/_/t", "action": "/_/p/x"}) == refusal
+        assert await refused(stage, "GET", "r") == (404, MISSING)
 
     asyncio.run(test())
 
