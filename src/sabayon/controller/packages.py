@@ -146,9 +146,9 @@ def _member(value: dict[str, Any], field: str) -> str:
 async def _check_target(call: Call, name: EntityName, binding: Binding) -> None:
     """Raises Rejection unless the caller may bind to `binding`."""
     target = binding.target
-    document = await call.services.artifacts.read(target.id)
     if target.namespace != call.identity.namespace:
         await call.entitlement.check_references(call.identity, Right.READ, [("packages", target)])
+    document = await call.services.artifacts.read(target.id)
     if document is None:
         raise Rejection(400, messages.BINDING_TARGET_MISSING)
     if not isinstance(document.entity, Package):
