@@ -129,13 +129,9 @@ class App:
             return error_response(rejection.status, rejection.text, transaction_id, challenge)
 
     async def _handle(self, request: Request) -> Response:
-        identity = await authenticate(self._services.identities, request.headers.get("authorization"))
         try:
-            route = find_route(request.method, request.segments, identity.namespace)
-        except Rejection as rejection:
-            raise FrameworkRejection(rejection.status, rejection.text) from rejection
-        try:
-            response = await self._enter(request, identity, route)
+            identity = await authenticate(self._services.identities, request.headers.get("authorization"))
+            response = await self._enter(request, identity, _route(request, identity))
         except FrameworkRejection:
             raise
         except Rejection as rejection:
@@ -186,6 +182,14 @@ class App:
 
 
 _NO_SLOT = Slot(lambda: None)
+
+
+def _route(request: Request, identity: Identity) -> Route:
+    """Raises FrameworkRejection, also for names that are none: no handler has been entered yet."""
+    try:
+        return find_route(request.method, request.segments, identity.namespace)
+    except Rejection as rejection:
+        raise FrameworkRejection(rejection.status, rejection.text) from rejection
 
 
 def _transaction_id(given: str | None) -> str:
