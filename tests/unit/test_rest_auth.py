@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 
 import pytest
 from msgspec.structs import replace
 
+from sabayon.controller.app import create_app
 from sabayon.entity.identity import Identity, new_identity, new_secret
-from tests.unit.asgi import Answer
+from sabayon.errors import StoreUnavailable
+from sabayon.store.memory import MemoryIdentities
+from tests.unit.asgi import Answer, AsgiClient
 from tests.unit.stage import Stage, on_stage
 
 REQUIRED = "The resource requires authentication, which was not supplied with the request"
@@ -200,3 +204,19 @@ async def test_a_subject_has_one_key_for_each_of_its_namespaces(stage: Stage) ->
     assert (await stage.request("GET", "")).json == ["acme"]
     answer = await stage.request("GET", "acme/actions", by=second)
     assert (answer.status, answer.error) == (403, "The supplied authentication is not authorized to access 'acme'.")
+
+
+class Unreachable(MemoryIdentities):
+    """A store of keys that does not answer."""
+
+    async def by_uuid(self, uuid: str) -> Identity | None:
+        raise StoreUnavailable("no connection")
+
+
+@on_stage
+async def test_when_keys_cannot_be_looked_up_nobody_is_refused_for_a_wrong_one(stage: Stage) -> None:
+    identities = Unreachable(stage.store.artifacts, stage.store.activations)
+    client = AsgiClient(create_app(dataclasses.replace(stage.services, identities=identities)))
+    answer = await client.request("GET", "/api/v1/namespaces", auth=stage.acme.auth_key)
+    text = "The server is currently unavailable (because it is overloaded or down for maintenance)."
+    assert (answer.status, answer.json) == (503, {"code": answer.headers["x-request-id"], "error": text})
