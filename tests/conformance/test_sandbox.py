@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -24,6 +25,13 @@ from tests.conformance.sandbox_stage import (
 
 ECHO = "def main(args): return args"
 SLEEP = "import time\ndef main(args):\n  while True: time.sleep(1)"
+
+
+def test_the_driver_tells_its_level_and_the_interpreters_it_starts(stage: Stage) -> None:
+    assert stage.driver.level.partition(" (without ")[0] == "root"
+    path, version = stage.driver.kinds[PYTHON].split()
+    printed = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+    assert printed == f"Python {version}\n"
 
 
 def test_lines_written_before_the_answer_are_there_with_it_whoever_wrote_them(stage: Stage) -> None:
@@ -84,9 +92,20 @@ def main(args): return {"count": count}
     stage.run(scenario())
 
 
-@pytest.mark.parametrize("garbage", ["b'x'", "b'\\xff' * 100", "b'\\x00\\x00\\x00\\x02\\x00\\xc8{}' * 2"])
-def test_garbage_on_the_frame_socket_ends_the_sandbox_only(stage: Stage, garbage: str) -> None:
-    code = f"import os\ndef main(args):\n  os.write(3, {garbage})\n  return {{'real': 1}}"
+GARBAGE = ["b'x'", "b'\\xff' * 100", "b'\\x00\\x00\\x00\\x02\\x00\\xc8{}' * 2"]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize("descriptors", ["[3]", "range(256)"])
+def test_garbage_on_the_descriptors_it_has_ends_the_sandbox_only(stage: Stage, garbage: str, descriptors: str) -> None:
+    code = f"""
+import os
+def main(args):
+    for descriptor in {descriptors}:
+        try: os.write(descriptor, {garbage})
+        except OSError: pass
+    return {{"real": 1}}
+"""
 
     async def scenario() -> None:
         async with stage.action(ECHO) as other, stage.action(code) as sandbox:
@@ -94,6 +113,7 @@ def test_garbage_on_the_frame_socket_ends_the_sandbox_only(stage: Stage, garbage
                 for _ in range(3):
                     await sandbox.run(run_body(), 1)
             assert (await other.run(run_body({"a": 1}), 5)).body == b'{"a":1}'
+            assert await stage.result(ECHO, {"new": 1}) == {"new": 1}
 
     stage.run(scenario())
 

@@ -19,6 +19,19 @@ def test_dictionaries_and_lists_go_in_and_out(stage: Stage, value: Any) -> None:
     assert stage.run(stage.result("def main(args): return args", value)) == value
 
 
+def test_a_megabyte_of_unicode_goes_in_and_out(stage: Stage) -> None:
+    value = {"a": "é☃𝄞" * 110_000}
+    assert stage.run(stage.result("def main(args): return args", value)) == value
+
+
+def test_what_a_run_leaves_in_its_module_is_there_in_the_next(stage: Stage) -> None:
+    async def scenario() -> None:
+        async with stage.action("runs = []\ndef main(args): runs.append(1); return {'n': len(runs)}") as sandbox:
+            assert [(await sandbox.run(run_body(), 5)).body for _ in range(2)] == [b'{"n":1}', b'{"n":2}']
+
+    stage.run(scenario())
+
+
 def test_text_leaves_as_utf_8_and_lone_surrogates_as_escapes(stage: Stage) -> None:
     async def scenario() -> None:
         async with stage.action("def main(args): return args") as sandbox:
@@ -171,6 +184,17 @@ def main(a): return {"sum": helper.N + packed.N, "text": open("d/x").read()}
         }
     )
     assert stage.run(stage.result(archive)) == {"sum": 3, "text": "data"}
+
+
+def test_a_link_in_an_archive_leads_nowhere(stage: Stage) -> None:
+    code = """
+import os
+def main(args):
+    names = ("file", "folder")
+    return {"links": [name for name in names if os.path.islink(name)], "seen": os.path.exists("folder/passwd")}
+"""
+    archive = zipped({"__main__.py": code}, links={"file": "/etc/passwd", "folder": "/etc"})
+    assert stage.run(stage.result(archive)) == {"links": [], "seen": False}
 
 
 def test_the_environment_has_init_parameters_at_load_time_and_the_context_of_each_run(stage: Stage) -> None:
