@@ -1,0 +1,338 @@
+"""How much a namespace may do: calls per minute, calls at once, and where it can read that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sabayon.controller.throttle import MINUTE_MS, Throttle
+from sabayon.entity.identity import Identity, new_identity, new_secret
+from sabayon.entity.limits import Bounds, NamespaceLimits, SystemLimits, effective_limits
+from sabayon.errors import Rejection
+from tests.unit.asgi import Answer
+from tests.unit.scripted_bus import Hold
+from tests.unit.stage import START_MS, Stage, on_stage, on_stage_with
+
+MISSING = "The requested resource does not exist."
+NO_ROUTE = "The requested resource could not be found."
+THREE = NamespaceLimits(invocations_per_minute=3, fires_per_minute=3)
+
+
+def too_many(count: int, allowed: int) -> str:
+    return f"Too many requests in the last minute (count: {count}, allowed: {allowed})."
+
+
+def too_many_at_once(count: int, allowed: int) -> str:
+    return f"Too many concurrent requests in flight (count: {count}, allowed: {allowed})."
+
+
+def check(answer: Answer, status: int, text: str) -> None:
+    assert (answer.status, answer.json) == (status, {"code": answer.headers["x-request-id"], "error": text})
+    assert "retry-after" not in answer.headers
+
+
+def wait_for_the_next_minute(stage: Stage) -> None:
+    minute = stage.bus.now_ms() // MINUTE_MS
+    while stage.bus.now_ms() // MINUTE_MS == minute:
+        pass
+
+
+# Calls per minute
+
+
+@pytest.mark.parametrize("path", ["actions/a", "triggers/t"])
+def test_beyond_the_limit_of_a_minute_calls_are_refused_and_counted_on(path: str) -> None:
+    @on_stage_with(own=THREE)
+    async def test(stage: Stage) -> None:
+        await stage.action("acme/a")
+        await stage.trigger("acme/t")
+        assert {(await stage.request("POST", f"_/{path}")).status for _ in range(3)} <= {202, 204}
+        check(await stage.request("POST", f"_/{path}"), 429, too_many(4, 3))
+        check(await stage.request("POST", f"_/{path}"), 429, too_many(5, 3))
+
+    test()
+
+
+@on_stage_with(limits=SystemLimits(invocations_per_minute=2, fires_per_minute=1))
+async def test_without_limits_of_its_own_a_namespace_has_the_systems(stage: Stage) -> None:
+    assert [(await stage.request("POST", "_/actions/nope")).status for _ in range(3)] == [404, 404, 429]
+    assert [(await stage.request("POST", "_/triggers/nope")).status for _ in range(2)] == [404, 429]
+
+
+@on_stage_with(limits=SystemLimits(invocations_per_minute=1, fires_per_minute=1), own=THREE)
+async def test_a_namespace_may_be_granted_more_than_the_standard(stage: Stage) -> None:
+    assert [(await stage.request("POST", "_/actions/nope")).status for _ in range(4)] == [404, 404, 404, 429]
+    assert [(await stage.request("POST", "_/triggers/nope")).status for _ in range(4)] == [404, 404, 404, 429]
+
+
+@on_stage_with(own=THREE)
+async def test_calls_count_before_anything_is_looked_up_or_decoded(stage: Stage) -> None:
+    await stage.action("acme/a")
+    check(await stage.request("POST", "_/actions/nope"), 404, MISSING)
+    answer = await stage.request("POST", "other/actions/a")
+    check(answer, 403, "The supplied authentication is not authorized to access 'other/a'.")
+    assert (await stage.invoke("a", body=b"{bad", headers={"Content-Type": "application/json"})).status == 400
+    check(await stage.invoke("a"), 429, too_many(4, 3))
+    check(await stage.request("POST", "other/actions/a"), 429, too_many(5, 3))
+    assert not stage.bus.messages
+
+
+@on_stage_with(own=THREE)
+async def test_what_has_no_route_or_no_name_does_not_count(stage: Stage) -> None:
+    await stage.action("acme/a")
+    for _ in range(4):
+        check(await stage.request("POST", "_/actions/a/"), 404, NO_ROUTE)
+        assert (await stage.request("POST", "_/actions/-")).status == 400
+    assert (await stage.invoke("a")).status == 200
+
+
+@on_stage_with(own=NamespaceLimits(invocations_per_minute=1, fires_per_minute=1))
+async def test_everything_else_is_not_throttled(stage: Stage) -> None:
+    await stage.action("acme/a")
+    await stage.trigger("acme/t", r=("acme/a", "active"))
+    for method, path in (("GET", "actions/a"), ("GET", "actions"), ("GET", "triggers/t"), ("GET", "limits")):
+        for _ in range(3):
+            assert (await stage.request(method, f"_/{path}")).status == 200
+    assert [(await stage.invoke("a")).status for _ in range(2)] == [200, 429]
+
+
+@on_stage_with(own=NamespaceLimits(invocations_per_minute=1, fires_per_minute=1))
+async def test_actions_and_triggers_are_counted_apart(stage: Stage) -> None:
+    await stage.action("acme/a")
+    await stage.trigger("acme/t")
+    assert (await stage.invoke("a")).status == 200
+    assert (await stage.request("POST", "_/triggers/t")).status == 204
+    check(await stage.invoke("a"), 429, too_many(2, 1))
+    check(await stage.request("POST", "_/triggers/t"), 429, too_many(2, 1))
+
+
+@on_stage_with(own=THREE)
+async def test_a_new_minute_starts_from_zero(stage: Stage) -> None:
+    await stage.action("acme/a")
+    wait_for_the_next_minute(stage)
+    assert [(await stage.invoke("a")).status for _ in range(4)] == [200, 200, 200, 429]
+    wait_for_the_next_minute(stage)
+    assert [(await stage.invoke("a")).status for _ in range(4)] == [200, 200, 200, 429]
+
+
+@on_stage_with(own=NamespaceLimits(invocations_per_minute=0, fires_per_minute=0, concurrent_invocations=0))
+async def test_a_limit_of_zero_refuses_everything(stage: Stage) -> None:
+    await stage.action("acme/a")
+    await stage.trigger("acme/t")
+    check(await stage.invoke("a"), 429, too_many(1, 0))
+    check(await stage.request("POST", "_/triggers/t"), 429, too_many(1, 0))
+    wait_for_the_next_minute(stage)
+    check(await stage.invoke("a"), 429, too_many(1, 0))
+
+
+@on_stage_with(limits=SystemLimits(invocations_per_minute=2))
+async def test_namespaces_are_counted_apart_and_the_caller_pays_for_foreign_actions(stage: Stage) -> None:
+    await stage.package("acme/p", publish=True)
+    await stage.action("acme/p/a")
+    path = "acme/actions/p/a?blocking=true"
+    assert [(await stage.request("POST", path, by=stage.other)).status for _ in range(3)] == [200, 200, 429]
+    assert [(await stage.request("POST", path)).status for _ in range(3)] == [200, 200, 429]
+
+
+@on_stage_with(own=NamespaceLimits(invocations_per_minute=1))
+async def test_a_wrong_key_costs_the_namespace_nothing(stage: Stage) -> None:
+    await stage.action("acme/a")
+    for _ in range(3):
+        path = "/api/v1/namespaces/_/actions/a"
+        assert (await stage.client.request("POST", path, auth=f"{stage.acme.uuid}:{new_secret()}")).status == 401
+    assert (await stage.invoke("a")).status == 200
+
+
+@on_stage_with(own=NamespaceLimits(invocations_per_minute=1, concurrent_invocations=1))
+async def test_a_sequence_counts_once_whatever_it_is_made_of(stage: Stage) -> None:
+    for name in ("a", "b"):
+        await stage.action(f"acme/{name}")
+    await stage.sequence("acme/s", "acme/a", "acme/b", "acme/a")
+    assert (await stage.invoke("s")).status == 200
+    assert stage.bus.ran() == ["a", "b", "a"]
+    check(await stage.invoke("s"), 429, too_many(2, 1))
+
+
+def test_a_minute_is_one_of_the_clock_and_not_the_last_sixty_seconds() -> None:
+    throttle, identity = Throttle(), new_identity("acme")
+    limits = effective_limits(SystemLimits(fires_per_minute=1), identity.limits)
+
+    def is_allowed(after_ms: int) -> bool:
+        try:
+            throttle.check_fire(identity, limits, START_MS + after_ms)
+        except Rejection as rejection:
+            assert rejection.status == 429
+            return False
+        return True
+
+    assert [is_allowed(ms) for ms in (59_998, 59_999, 60_000, 60_001, 119_999, 120_000)] == [
+        *(True, False),
+        *(True, False, False),
+        True,
+    ]
+
+
+# Calls at once
+
+TWO_AT_ONCE = NamespaceLimits(concurrent_invocations=2)
+
+
+@on_stage_with(own=TWO_AT_ONCE)
+async def test_no_more_calls_are_in_flight_than_allowed_and_one_that_ends_makes_room(stage: Stage) -> None:
+    await stage.action("acme/slow", hold := Hold())
+    assert [(await stage.invoke("slow", query="blocking=false")).status for _ in range(2)] == [202, 202]
+    check(await stage.invoke("slow"), 429, too_many_at_once(2, 2))
+    check(await stage.invoke("nope"), 429, too_many_at_once(2, 2))
+    hold.release.set()
+    await stage.services.running.drain()
+    assert [(await stage.invoke("slow")).status for _ in range(3)] == [200, 200, 200]
+
+
+@on_stage_with(limits=SystemLimits(concurrent_invocations=1))
+async def test_calls_in_flight_are_counted_by_namespace(stage: Stage) -> None:
+    await stage.package("acme/p", publish=True)
+    await stage.action("acme/p/slow", hold := Hold())
+    path = "acme/actions/p/slow"
+    assert (await stage.request("POST", path, by=stage.other)).status == 202
+    check(await stage.request("POST", path, by=stage.other), 429, too_many_at_once(1, 1))
+    assert (await stage.request("POST", path)).status == 202
+    hold.release.set()
+
+
+@on_stage_with(own=TWO_AT_ONCE)
+async def test_calls_that_are_refused_take_no_room(stage: Stage) -> None:
+    await stage.action("acme/a")
+    for _ in range(3):
+        check(await stage.invoke("nope"), 404, MISSING)
+        assert (await stage.request("POST", "other/actions/a")).status == 403
+        assert (await stage.invoke("a", {}, "timeout=0")).status == 400
+        assert (await stage.invoke("a", body=b"x", headers={"Content-Type": "text/plain"})).status == 415
+    assert (await stage.invoke("a")).status == 200
+
+
+@on_stage_with(own=NamespaceLimits(invocations_per_minute=2, concurrent_invocations=1))
+async def test_the_rate_is_checked_first_and_counts_what_found_no_room(stage: Stage) -> None:
+    await stage.action("acme/slow", hold := Hold())
+    assert (await stage.invoke("slow", query="blocking=false")).status == 202
+    check(await stage.invoke("slow"), 429, too_many_at_once(1, 1))
+    check(await stage.invoke("slow"), 429, too_many(3, 2))
+    hold.release.set()
+
+
+@on_stage_with(own=NamespaceLimits(concurrent_invocations=1))
+async def test_triggers_are_fired_also_when_no_call_has_room(stage: Stage) -> None:
+    await stage.action("acme/slow", hold := Hold())
+    await stage.trigger("acme/t")
+    assert (await stage.invoke("slow", query="blocking=false")).status == 202
+    assert (await stage.request("POST", "_/triggers/t")).status == 204
+    hold.release.set()
+
+
+# Reading the limits
+
+STANDARD: dict[str, Any] = {
+    "concurrentInvocations": 30,
+    "firesPerMinute": 61,
+    "invocationsPerMinute": 60,
+    "maxActionConcurrency": 1,
+    "maxActionInstances": 30,
+    "maxActionLogs": 10,
+    "maxActionMemory": 512,
+    "maxActionTimeout": 300_000,
+    "maxParameterSize": "1048576 B",
+    "minActionConcurrency": 1,
+    "minActionLogs": 0,
+    "minActionMemory": 128,
+    "minActionTimeout": 100,
+}
+SYSTEM = SystemLimits(
+    invocations_per_minute=60,
+    concurrent_invocations=30,
+    fires_per_minute=61,
+    concurrency=Bounds(1, 1, 1),
+)
+
+
+@on_stage_with(limits=SYSTEM)
+async def test_a_namespace_without_limits_of_its_own_reads_the_systems(stage: Stage) -> None:
+    answer = await stage.request("GET", "_/limits")
+    assert (answer.status, answer.json) == (200, STANDARD)
+    assert list(answer.json) == sorted(STANDARD)
+
+
+@pytest.mark.parametrize(
+    ("own", "shown"),
+    [
+        (NamespaceLimits(invocations_per_minute=0), {"invocationsPerMinute": 0}),
+        (NamespaceLimits(invocations_per_minute=500), {"invocationsPerMinute": 500}),
+        (NamespaceLimits(fires_per_minute=7), {"firesPerMinute": 7}),
+        (NamespaceLimits(concurrent_invocations=5), {"concurrentInvocations": 5, "maxActionInstances": 5}),
+        (NamespaceLimits(max_action_memory=256), {"maxActionMemory": 256}),
+        (NamespaceLimits(max_action_memory=4096), {}),
+        (NamespaceLimits(min_action_memory=256), {"minActionMemory": 256}),
+        (NamespaceLimits(min_action_memory=64), {}),
+        (NamespaceLimits(min_action_logs=1, max_action_logs=5), {"minActionLogs": 1, "maxActionLogs": 5}),
+        (NamespaceLimits(max_action_logs=11), {}),
+        (NamespaceLimits(min_action_timeout=200), {"minActionTimeout": 200}),
+        (NamespaceLimits(max_action_timeout=1000), {"maxActionTimeout": 1000}),
+        (NamespaceLimits(max_action_timeout=300_001), {}),
+        (NamespaceLimits(max_action_concurrency=10), {}),
+        (NamespaceLimits(max_parameter_size=1000), {"maxParameterSize": "1000 B"}),
+        (NamespaceLimits(max_parameter_size=2 << 20), {}),
+        (NamespaceLimits(allowed_kinds=("python:3.11",)), {"allowedKinds": ["python:3.11"]}),
+        (NamespaceLimits(allowed_kinds=()), {"allowedKinds": []}),
+        (NamespaceLimits(store_activations=False), {"storeActivations": False}),
+        (NamespaceLimits(store_activations=True), {"storeActivations": True}),
+        (NamespaceLimits(max_payload_size=2048), {"maxPayloadSize": "2048 B"}),
+        (NamespaceLimits(truncation_size=512), {"truncationSize": "512 B"}),
+    ],
+)
+def test_limits_of_a_namespace_are_shown_as_far_as_the_system_allows_them(
+    own: NamespaceLimits, shown: dict[str, Any]
+) -> None:
+    @on_stage_with(limits=SYSTEM, own=own)
+    async def test(stage: Stage) -> None:
+        answer = await stage.request("GET", "acme/limits")
+        assert (answer.status, answer.json) == (200, {**STANDARD, **shown})
+        stranger: Identity = stage.other
+        assert (await stage.request("GET", "_/limits", by=stranger)).json == STANDARD
+
+    test()
+
+
+@pytest.mark.parametrize("inner", ["x", "invocationsPerMinute", "a/b", "x/"])
+def test_limits_have_no_inner_resources(inner: str) -> None:
+    async def test(stage: Stage) -> None:
+        text = "Inner entity level routes for limits are not yet implemented."
+        check(await stage.request("GET", f"_/limits/{inner}"), 400, text)
+
+    on_stage(test)()
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
+def test_limits_cannot_be_changed_by_a_namespace(method: str) -> None:
+    async def test(stage: Stage) -> None:
+        check(await stage.request(method, "_/limits", {"invocationsPerMinute": 9}), 404, NO_ROUTE)
+
+    on_stage(test)()
+
+
+@on_stage
+async def test_the_limits_of_another_namespace_cannot_be_read(stage: Stage) -> None:
+    text = "The supplied authentication is not authorized to access 'other'."
+    check(await stage.request("GET", "other/limits"), 403, text)
+
+
+@on_stage_with(own=NamespaceLimits(max_action_memory=256, max_parameter_size=64))
+async def test_the_limits_that_are_shown_are_those_that_are_enforced(stage: Stage) -> None:
+    exec_ = {"kind": "python:3.11", "code": "x"}
+    answer = await stage.request("PUT", "_/actions/a", {"exec": exec_, "limits": {"memory": 257}})
+    text = "requirement failed: memory size 257 MB exceeds allowed threshold of 256 MB"
+    assert (answer.status, text in answer.error) == (400, True)
+    parameters = [{"key": "k", "value": "v" * 62}]
+    answer = await stage.request("PUT", "_/actions/a", {"exec": exec_, "parameters": parameters})
+    check(answer, 413, "parameters larger than allowed: 65 > 64 bytes.")
+    parameters = [{"key": "k", "value": "v" * 61}]
+    body = {"exec": exec_, "parameters": parameters, "limits": {"memory": 256}}
+    assert (await stage.request("PUT", "_/actions/a", body)).status == 200
