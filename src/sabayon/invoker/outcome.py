@@ -65,7 +65,7 @@ def run_response(reply: Reply, elapsed_ms: float, limits: Limits) -> Response:
         return _reduced(Outcome.DEVELOPER_ERROR, error, text) if isinstance(error, Raw) else _invalid(reply.body)
     if isinstance(error, Raw):
         return _reduced(Outcome.APPLICATION_ERROR, error, text)
-    return Response(Outcome.SUCCESS, Raw(reply.body), len(text))
+    return Response(Outcome.SUCCESS, Raw(reply.body.strip()), len(text))
 
 
 def timed_out(limits: Limits, *, during_init: bool) -> Response:
