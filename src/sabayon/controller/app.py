@@ -241,7 +241,7 @@ def _check_accepted(response: Response, accept: str | None) -> None:
 
 
 async def _read_body(receive: Receive, headers: dict[str, str]) -> bytes:
-    """The whole body. Raises _Plain 413, 408."""
+    """The whole body. Raises _Plain 413, 408, or 400 when the client goes away before its end."""
     declared = headers.get("content-length")
     if declared is None and "transfer-encoding" not in headers:
         return b""
@@ -253,6 +253,8 @@ async def _read_body(receive: Receive, headers: dict[str, str]) -> bytes:
         async with asyncio.timeout(BODY_S):
             while True:
                 message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise _Plain(400, messages.BAD_REQUEST)  # half a body must not be taken for a whole one
                 part = message.get("body", b"")
                 size += len(part)
                 if size > MAX_BODY_BYTES:
