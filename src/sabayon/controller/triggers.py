@@ -5,10 +5,10 @@ from __future__ import annotations
 from sabayon import messages
 from sabayon.controller.bodies import PutBody, read_put_body
 from sabayon.controller.call import Call
-from sabayon.controller.http import Response, json_response
+from sabayon.controller.http import Response, json_response, malformed
 from sabayon.controller.query import boolean, paging
 from sabayon.entity.names import EntityName, is_segment
-from sabayon.entity.parameters import Parameters, find, has
+from sabayon.entity.parameters import Parameters, find, has, is_object
 from sabayon.entity.trigger import Trigger, trigger_summary
 from sabayon.errors import Rejection
 from sabayon.store.base import Delete, Document, Put
@@ -32,6 +32,8 @@ async def read_trigger(call: Call) -> Response:
 async def put_trigger(call: Call) -> Response:
     """`PUT triggers/{t}`: create or update; its rules are what they were."""
     body = read_put_body(call)
+    if "limits" in body.fields and not is_object(body.fields["limits"]):
+        raise malformed("Object expected in field 'limits'")
     document = await _existing(call)
     if document is not None and not body.overwrite:
         raise Rejection(409, messages.ALREADY_EXISTS)
