@@ -207,6 +207,22 @@ async def test_an_update_checks_also_the_ends_that_it_keeps(stage: Stage) -> Non
 
 
 @on_stage
+async def test_an_update_checks_also_whether_the_action_that_it_keeps_is_still_shared(stage: Stage) -> None:
+    await set_up(stage)
+    await stage.package("other/utils", publish=True)
+    await stage.action("other/utils/echo")
+    await made(stage, "r", trigger="/_/t", action="/other/utils/echo")
+    await stage.request("PUT", "_/packages/utils?overwrite=true", {"publish": False}, by=stage.other)
+    assert await refused(stage, "PUT", "r?overwrite=true", {}) == (
+        403,
+        "The supplied authentication is not authorized to access 'other/utils'.",
+    )
+    await made(stage, "s", trigger="/_/t", action="/_/p/x")
+    await stage.request("DELETE", "_/packages/p?force=true")
+    assert await refused(stage, "PUT", "s?overwrite=true", {}) == (404, MISSING)
+
+
+@on_stage
 async def test_the_action_may_be_shared_by_others_or_be_behind_a_binding_which_is_kept(stage: Stage) -> None:
     await set_up(stage)
     await stage.package("other/utils", publish=True)
@@ -330,6 +346,7 @@ async def test_a_rule_is_deleted_also_when_its_trigger_is_gone_or_does_not_know_
     assert (await stage.request("DELETE", "_/rules/r")).json["status"] == "inactive"
     await stage.trigger("acme/t")
     assert (await stage.request("DELETE", "_/rules/s")).json["status"] == "inactive"
+    assert "rules" not in (await stage.request("GET", "_/triggers/t")).json
 
 
 def test_rules_of_one_trigger_may_be_made_turned_and_deleted_at_once() -> None:

@@ -83,6 +83,15 @@ async def test_limits_and_rules_of_a_body_have_no_effect(stage: Stage) -> None:
     assert list((await made(stage, "t", rules=rules))["rules"]) == ["acme/mine"]
 
 
+@pytest.mark.parametrize("limits", [5, "x", []])
+def test_limits_of_a_body_are_an_object_all_the_same(limits: Any) -> None:
+    async def test(stage: Stage) -> None:
+        text = "The request content was malformed:\nObject expected in field 'limits'"
+        assert await refused(stage, "PUT", "t", {"limits": limits}) == (400, text)
+
+    on_stage(test)()
+
+
 @on_stage
 async def test_what_exists_is_overwritten_only_when_asked_for(stage: Stage) -> None:
     await made(stage, "t")
