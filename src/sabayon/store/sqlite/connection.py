@@ -53,7 +53,7 @@ def _unusable(path: Path, error: Exception) -> str:
 def _check(path: Path, connection: sqlite3.Connection) -> None:
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
-        raise OperatorError(_unusable(path, sqlite3.DatabaseError(verdict)))
+        raise OperatorError(_unusable(path, sqlite3.DatabaseError(" ".join(verdict.split()))))
 
 
 def _migrate(path: Path, connection: sqlite3.Connection) -> None:

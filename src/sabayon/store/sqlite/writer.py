@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from sabayon.errors import SabayonError, StoreUnavailable
+from sabayon.errors import StoreUnavailable
 from sabayon.store.sqlite.connection import connect
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ class Writer:
             self._begin(connection, is_durable=is_durable)
             results = [(unit.future, *_perform(connection, unit)) for unit in group]
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:  # whatever it is, the thread must live: all later writes need it
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             failure = StoreUnavailable(f"the database cannot be written: {error}")
@@ -135,14 +135,16 @@ def _perform(connection: sqlite3.Connection, unit: _Unit) -> tuple[Any, BaseExce
     if not unit.is_alone:
         return unit.work(connection), None
     connection.execute("SAVEPOINT unit")
+    result, own = None, None
     try:
         result = unit.work(connection)
-    except SabayonError as error:
+    except sqlite3.Error:
+        raise  # the savepoint may be gone with the transaction
+    except Exception as error:
         connection.execute("ROLLBACK TO unit")
-        return None, error
-    finally:
-        connection.execute("RELEASE unit")
-    return result, None
+        own = error
+    connection.execute("RELEASE unit")
+    return result, own
 
 
 def _deliver(results: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
