@@ -229,7 +229,7 @@ def main(args):
     assert 16 <= found["mb"] <= 64
 
 
-@pytest.mark.parametrize("folder", ["/tmp", "/action"])
+@pytest.mark.parametrize("folder", ["/tmp", "/action", "/dev/shm"])
 def test_a_folder_in_memory_takes_no_endless_number_of_files(stage: Stage, folder: str) -> None:
     code = """
 def main(args):

@@ -29,6 +29,7 @@ _OWN_ETC: Final = {
 _MASKED: Final = ("/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sysrq-trigger", "/proc/kallsyms")
 _READ_ONLY: Final = ("/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs")
 _TMPFS: Final = linux.MS_NOSUID | linux.MS_NODEV
+_INODES: Final = "nr_inodes=65536"
 # Flags that an outer mount may have locked; statvfs and mount agree on these values.
 _KEPT_FLAGS: Final = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
 
@@ -108,9 +109,10 @@ def add_private_parts(tmp_bytes: int, uid: int, gid: int) -> None:
     The memory behind them counts for the sandbox's memory limit too. Raises OSError.
     """
     linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
-    linux.mount("tmpfs", TMP, "tmpfs", _TMPFS, f"mode=1777,size={tmp_bytes},nr_inodes=65536")
-    linux.mount("tmpfs", ACTION, "tmpfs", _TMPFS, f"mode=0700,size={tmp_bytes},nr_inodes=65536,uid={uid},gid={gid}")
-    linux.mount("tmpfs", "/dev/shm", "tmpfs", _TMPFS | linux.MS_NOEXEC, f"mode=1777,size={tmp_bytes // 4}")
+    own, shared = f"size={tmp_bytes},{_INODES}", f"size={tmp_bytes // 4},{_INODES}"
+    linux.mount("tmpfs", TMP, "tmpfs", _TMPFS, f"mode=1777,{own}")
+    linux.mount("tmpfs", ACTION, "tmpfs", _TMPFS, f"mode=0700,{own},uid={uid},gid={gid}")
+    linux.mount("tmpfs", "/dev/shm", "tmpfs", _TMPFS | linux.MS_NOEXEC, f"mode=1777,{shared}")
     for path in _MASKED:
         if os.path.exists(path):
             linux.mount("/dev/null", path, None, linux.MS_BIND)
