@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import sysconfig
@@ -29,10 +30,18 @@ def interpreter() -> str | None:
 
 
 def as_ordinary_user(command: list[str], text: str = "") -> subprocess.CompletedProcess[str]:
+    """What `command` does with `text` as its input."""
+    with started_as_ordinary_user(command) as process:
+        stdout, stderr = process.communicate(text, timeout=60)
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
+def started_as_ordinary_user(command: list[str]) -> subprocess.Popen[str]:
     folders = [str(ROOT), str(ROOT / "src"), sysconfig.get_path("purelib")]
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": ":".join(folders)}
-    return subprocess.run(
-        command, input=text, capture_output=True, text=True, timeout=60, cwd="/", env=environment,
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, text=True, stdin=pipe, stdout=pipe, stderr=pipe, cwd="/", env=environment,
         user=USER, group=USER, extra_groups=[],
     )  # fmt: skip
 
@@ -124,6 +133,20 @@ def main(args):
         return {"refused": True}
 """
     assert answers(python, [("python", code, {})]) == [{"refused": True}]
+
+
+def test_when_the_driver_is_killed_nothing_is_left(python: str) -> None:
+    answers(python, [])  # skips where there is nothing to kill
+    with started_as_ordinary_user([python, "-m", MODULE, "hold"]) as process:
+        assert process.stdout is not None
+        held = json.loads(process.stdout.readline())["processes"]
+        handles = [os.pidfd_open(pid) for pid in held]
+        assert len(handles) > 1
+        process.kill()
+    for handle in handles:
+        assert select.select([handle], [], [], 10)[0]
+        os.close(handle)
+    assert processes_of(USER) == []
 
 
 def test_where_user_namespaces_are_not_granted_the_driver_says_what_to_do(python: str) -> None:
