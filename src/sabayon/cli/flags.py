@@ -320,8 +320,9 @@ def _shown(name: str, args: Sequence[str]) -> str:
 
 
 def _bundle(name: str, args: Sequence[str]) -> str:
-    """The token in which a short flag stood."""
-    return next((arg for arg in args if arg[:1] == "-" and arg[1:2] != "-" and name[1] in arg[1:]), name)
+    """The token in which a short flag stood, without the flags that were read before it."""
+    bundle = next((arg for arg in args if arg[:1] == "-" and arg[1:2] != "-" and name[1] in arg[1:]), name)
+    return f"-{bundle[bundle.index(name[1]) :]}"
 
 
 def _long_name(option: click.Option) -> str:

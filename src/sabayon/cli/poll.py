@@ -91,7 +91,8 @@ class _Watch:
             if self._since_ms:
                 query["since"] = self._since_ms
             page = _list(query)
-            fresh = [record for record in page if str(record.get("activationId")) not in self._seen]
+            known = {*self._seen, *(str(record.get("activationId")) for record in found)}
+            fresh = [record for record in page if str(record.get("activationId")) not in known]
             found += fresh
             if len(page) < PAGE or len(fresh) < len(page):
                 return found

@@ -116,10 +116,11 @@ class Client:
     ) -> Response:
         """Send and await the answer, following redirects of GET.
 
-        path: below the API version, percent-encoded where needed (see `segment`). query: values as text,
-        booleans as `true` and `false`. body: bytes as they are, else anything JSON, None for none. Raises ConnectionFailed.
+        path: below the API version, percent-encoded where needed (see `segment`); empty for what the API says of
+        itself. query: values as text, booleans as `true` and `false`. body: bytes as they are, else anything JSON,
+        None for none. Raises ConnectionFailed.
         """
-        url = f"{self.base_url}/{path}"
+        url = f"{self.base_url}/{path}" if path else self.base_url
         if query:
             url += "?" + urlencode({key: _query_value(value) for key, value in query.items()})
         data = _encoded(body)

@@ -19,6 +19,8 @@ AUTH = "uuid:key"
 HINT = "Run 'wsk --help' for usage.\n"
 PROPERTIES = f"APIHOST={{url}}\nAUTH={AUTH}\n"
 LEFT_OUT = re.compile(r"WSK_|WHISK_|NO_COLOR$|.*_proxy$", re.IGNORECASE)
+END_OF_OUTPUT = b"\x04"
+"""Written after a process has ended, so that there is something to read where it printed nothing."""
 
 Script = Mapping[tuple[str, str], Reply | list[Reply]]
 
@@ -121,7 +123,8 @@ def _standard_output(on_a_terminal: bool) -> Iterator[tuple[IO[bytes] | int, Cal
     reading, writing = os.openpty()
 
     def read_terminal() -> str:
-        return os.read(reading, 65536).decode().replace("\r\n", "\n")
+        os.write(writing, END_OF_OUTPUT)
+        return os.read(reading, 65536).removesuffix(END_OF_OUTPUT).decode().replace("\r\n", "\n")
 
     try:
         yield writing, read_terminal

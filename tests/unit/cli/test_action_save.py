@@ -110,16 +110,7 @@ def test_an_action_that_cannot_be_made_is_refused_before_anything_is_sent(
 
 
 def test_limits_are_sent_only_when_given() -> None:
-    run = wsk("action", "create", "h", "hello.js", "-t", "1000", "--memory=512", "-l3", "-c", "4", files=HELLO)
-    assert run.body["limits"] == {"timeout": 1000, "memory": 512, "logs": 3, "concurrency": 4}
     assert wsk("action", "update", "h", "-m", "128").body["limits"] == {"memory": 128}
-
-
-def test_a_sequence_names_its_components_in_full() -> None:
-    run = wsk("action", "create", "p/s", "--sequence", "a,/ns/b,pkg/c,ns/p/d")
-    components = ["/_/a", "/ns/b", "/_/pkg/c", "/ns/p/d"]
-    assert run.body == {"namespace": "_", "name": "p/s", "exec": {"kind": "sequence", "components": components}}
-    assert run.stdout == "ok: created action p/s\n"
 
 
 def test_a_copy_takes_over_code_parameters_and_annotations() -> None:

@@ -84,7 +84,7 @@ ENTITIES: list[tuple[str, str, dict[str, Any]]] = [
             "version": "0.0.1",
             "annotations": [{"key": "k", "value": 1}],
             "parameters": [{"key": "k", "value": 1}],
-            "limits": {},
+            "limits": {"timeout": 1},
             "publish": False,
             "rules": {"guest/r": {"status": "active", "action": {"name": "a", "path": "guest"}}},
             "updated": 1700000000000,

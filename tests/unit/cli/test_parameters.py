@@ -4,47 +4,41 @@ import pytest
 
 from tests.unit.cli.terminal import HINT, wsk
 
+READ_AS = {
+    "1.50": "1.50",
+    "1e3": "1e3",
+    "12345678901234567890123": "12345678901234567890123",
+    " 1 ": "1",
+    "true": "true",
+    "null": "null",
+    "[1, 2]": "[1,2]",
+    '{"x": 1}': '{"x":1}',
+    '"str"': '"str"',
+    "hello world": '"hello world"',
+    "007": '"007"',
+    "NaN": '"NaN"',
+    "1 2": '"1 2"',
+    "{a:1}": '"{a:1}"',
+    "": '""',
+    "x\\ny": '"x\\ny"',
+    "x\\u0041": '"xA"',
+    "<&>": '"<&>"',
+    'say "hi"': '"say \\"hi\\""',
+    "c:\\dir": '"c:\\\\dir"',
+    "two\nlines": '"two\\nlines"',
+}
 
-@pytest.mark.parametrize(
-    ("typed", "sent"),
-    [
-        ("1.50", b"1.50"),
-        ("1e3", b"1e3"),
-        ("12345678901234567890123", b"12345678901234567890123"),
-        (" 1 ", b"1"),
-        ("true", b"true"),
-        ("null", b"null"),
-        ("[1, 2]", b"[1,2]"),
-        ('{"x": 1}', b'{"x":1}'),
-        ('"str"', b'"str"'),
-        ("hello world", b'"hello world"'),
-        ("007", b'"007"'),
-        ("NaN", b'"NaN"'),
-        ("1 2", b'"1 2"'),
-        ("{a:1}", b'"{a:1}"'),
-        ("", b'""'),
-        ("x\\ny", b'"x\\ny"'),
-        ("x\\u0041", b'"xA"'),
-        ("<&>", b'"<&>"'),
-        ('say "hi"', b'"say \\"hi\\""'),
-        ("c:\\dir", b'"c:\\\\dir"'),
-        ("two\nlines", b'"two\\nlines"'),
-    ],
-)
-def test_a_value_is_json_where_it_can_be_and_text_otherwise(typed: str, sent: bytes) -> None:
-    run = wsk("action", "invoke", "h", "-p", "k", typed)
-    assert run.requests[0].raw_body == b'{"k":' + sent + b"}\n"
-    assert run.exit == 0
+
+def test_a_value_is_json_where_it_can_be_and_text_otherwise() -> None:
+    pairs = [argument for index, typed in enumerate(READ_AS) for argument in ("-p", f"{index:02}", typed)]
+    run = wsk("action", "invoke", "h", *pairs)
+    members = [f'"{index:02}":{sent}' for index, sent in enumerate(READ_AS.values())]
+    assert run.requests[0].raw_body.decode() == "{" + ",".join(members) + "}\n"
+    assert (run.exit, run.stderr) == (0, "")
 
 
 def test_text_that_is_not_ascii_arrives_as_typed() -> None:
     assert wsk("action", "invoke", "h", "-p", "schlüssel", "grüße ✓").body == {"schlüssel": "grüße ✓"}
-
-
-def test_pairs_and_files_share_one_list_in_which_the_last_one_wins() -> None:
-    args = ["-p", "a", "1", "-p", "a", "2", "-P", "p.json", "-p", "z", "9"]
-    run = wsk("action", "invoke", "h", *args, files={"p.json": '{"a": 1, "b": "two"}'})
-    assert run.requests[0].raw_body == b'{"a":1,"b":"two","z":9}\n'
 
 
 def test_a_later_object_replaces_an_earlier_one_whole() -> None:
@@ -57,19 +51,19 @@ def test_a_file_holds_one_object_of_parameters(content: str, body: dict[str, obj
     assert (run.exit, run.body) == (0, body)
 
 
-@pytest.mark.parametrize(("content", "cause"), [("", "EOF"), ("[1]", "cannot unmarshal array"), ("{a", "invalid char")])
-def test_a_file_that_holds_no_object_is_refused(content: str, cause: str) -> None:
+@pytest.mark.parametrize("content", ["", "[1]", "{a"])
+def test_a_file_that_holds_no_object_is_refused(content: str) -> None:
     run = wsk("action", "invoke", "h", "-P", "p.json", files={"p.json": content})
     assert (run.exit, run.lines) == (1, [])
     assert run.stderr.startswith("error: Invalid parameter argument '")
-    assert cause in run.stderr
     assert run.stderr.endswith(HINT)
 
 
 @pytest.mark.parametrize(("flag", "word"), [("-P", "parameter"), ("-A", "annotation")])
 def test_saving_an_action_with_a_bad_file_says_which_kind_of_argument_is_invalid(flag: str, word: str) -> None:
     run = wsk("action", "update", "h", flag, "x.json", files={"x.json": "[1]"})
-    assert (run.exit, run.lines) == (1, [])
+    assert (run.exit, run.stdout) == (1, "")
+    assert not any(request.method == "PUT" for request in run.requests)
     assert run.stderr.startswith(f"error: Invalid argument(s). Invalid {word} argument '")
 
 

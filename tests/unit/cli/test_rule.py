@@ -102,8 +102,14 @@ def test_the_status_in_the_list_is_used_where_the_server_gives_it() -> None:
 
 
 def test_a_rule_whose_status_cannot_be_had_is_told() -> None:
-    refusal = (404, {"error": "Not found.", "code": "abc"})
+    refusal = (403, {"error": "Not yours.", "code": "abc"})
     server: Any = {("GET", "rules"): (200, [rule("r")]), ("GET", "rules/r"): refusal}
     run = wsk("rule", "list", server=server)
-    assert run.exit == 148
-    assert "Unable to get status of rule 'r': Not found. (code abc)" in run.stderr
+    assert run.exit == 147
+    assert "Unable to get status of rule 'r': Not yours. (code abc)\n" in run.stderr
+
+
+def test_a_rule_that_is_deleted_while_rules_are_listed_is_listed_without_a_status() -> None:
+    missing = (404, {"error": "Not found.", "code": "abc"})
+    run = wsk("rule", "list", server={("GET", "rules"): (200, [rule("r")]), ("GET", "rules/r"): missing})
+    assert (run.exit, run.stdout) == (0, "rules\n" + row("r", ""))

@@ -15,7 +15,10 @@ def test_an_exchange_is_shown_before_the_output() -> None:
     assert (run.exit, run.stderr) == (0, "")
     request, _, response = run.stdout.partition("RESPONSE:")
     head = f"REQUEST:\n[PUT]\t{run.url}/api/v1/namespaces/_/actions/h?overwrite=false\nReq Headers\n"
-    assert request.startswith(head + '{\n  "Authorization": [\n    "Basic ******"\n  ],\n  "Content-Type": [\n')
+    assert request.startswith(head + '{\n  "')
+    assert (
+        '  "Authorization": [\n    "Basic ******"\n  ],\n  "Content-Type": [\n    "application/json"\n  ],\n' in request
+    )
     assert request.endswith("}\nReq Body\n" + run.requests[0].raw_body.decode() + "\n")
     assert response.startswith('Got response with code 200\nResp Headers\n{\n  "')
     body = '{"namespace": "_", "name": "h", '
@@ -27,7 +30,8 @@ def test_the_headers_are_shown_as_sorted_json() -> None:
     run = wsk("action", "create", "h", "hello.js", "--verbose", files=HELLO)
     headers = run.stdout.partition("Req Headers\n")[2].partition("Req Body")[0]
     shown = json.loads(headers)
-    assert list(shown) == ["Authorization", "Content-Type", "User-Agent"]
+    assert list(shown) == sorted(shown)
+    assert {"Authorization", "Content-Type", "User-Agent"} <= shown.keys()
     assert shown["User-Agent"] == [run.requests[0].headers["user-agent"]]
 
 
@@ -47,7 +51,7 @@ def test_the_credential_is_not_shown() -> None:
 def test_passwords_in_bodies_are_not_shown() -> None:
     run = wsk("-v", "action", "invoke", "h", "-p", "password", "hunter2")
     assert "hunter2" not in run.stdout
-    assert '"password": "******"' in run.stdout
+    assert '"password":"******"' in run.stdout
     assert run.body == {"password": "hunter2"}
 
 
