@@ -91,6 +91,15 @@ def test_credentials_that_cannot_be_decoded_are_invalid(header: str) -> None:
     on_stage(test)()
 
 
+@pytest.mark.parametrize("noise", ["!", " ", "\t", "-"])
+def test_a_right_key_with_noise_in_its_encoding_is_invalid(noise: str) -> None:
+    async def test(stage: Stage) -> None:
+        header = basic(stage.acme.auth_key.encode())
+        check_unauthorized(await ask(stage, header[:20] + noise + header[20:]), INVALID)
+
+    on_stage(test)()
+
+
 @pytest.mark.parametrize("secret", ["", "x" * 63, "x" * 65])
 def test_a_secret_of_another_length_than_64_opens_nothing_even_where_it_is_stored(secret: str) -> None:
     async def test(stage: Stage) -> None:

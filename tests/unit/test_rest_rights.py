@@ -262,6 +262,9 @@ async def test_a_binding_of_itself_is_422(stage: Stage) -> None:
     for method, path in (("GET", "packages/b"), ("GET", "actions/b/a"), ("POST", "actions/b/a")):
         check(await stage.request(method, f"_/{path}"), 422, text)
         check(await stage.request(method, f"acme/{path}", by=stage.other), 403, not_authorized("acme/b"))
+    await stage.trigger("acme/t")
+    check(await stage.request("PUT", "_/actions/s", sequence_of("/_/b/a")), 422, text)
+    check(await stage.request("PUT", "_/rules/r", {"trigger": "/_/t", "action": "/_/b/a"}), 422, text)
 
 
 @pytest.mark.parametrize("target", ["acme/closed", "acme/nope", "acme/bound", "acme/action", "nobody/p"])
