@@ -13,7 +13,7 @@ import re
 import secrets
 import string
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -39,16 +39,12 @@ from sabayon.controller.query import parse_query
 from sabayon.controller.routing import Route, find_route
 from sabayon.controller.services import Services
 from sabayon.controller.throttle import Throttle
+from sabayon.controller.transport import PlainAnswer, Receive, Send, read_body, send_response
 from sabayon.entity.identity import Identity
-from sabayon.entity.limits import MB, EffectiveLimits, NamespaceLimits, effective_limits
+from sabayon.entity.limits import EffectiveLimits, NamespaceLimits, effective_limits
 from sabayon.errors import Conflict, Corrupt, Rejection, StoreUnavailable
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-MAX_BODY_BYTES: Final = 50 * MB
 MAX_URI_BYTES: Final = 8192
-BODY_S: Final = 30.0
 HANDLER_S: Final = 65.0
 
 _CORS: Final[Headers] = (
@@ -62,14 +58,6 @@ _API_SEGMENTS: Final = ("api", "v1")
 
 access_log = logging.getLogger("sabayon.access")
 logger = logging.getLogger("sabayon.controller")
-
-
-class _Plain(Exception):
-    """An answer of the transport: plain text instead of the JSON error body."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.response = text_response(text, status)
 
 
 def create_app(services: Services, *, is_access_logged: bool = False) -> App:
@@ -95,9 +83,9 @@ class App:
         transaction_id = _transaction_id(headers.get("x-request-id"))
         try:
             response = await self._respond(scope, receive, headers, transaction_id)
-        except _Plain as plain:
+        except PlainAnswer as plain:
             response = plain.response
-        await _send(send, response, transaction_id)
+        await send_response(send, response, transaction_id)
         if self._is_access_logged:
             _log(scope, response, transaction_id, started)
 
@@ -106,7 +94,7 @@ class App:
     ) -> Response:
         raw_path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
         if len(raw_path) + len(query) + bool(query) > MAX_URI_BYTES:
-            raise _Plain(414, messages.URI_TOO_LONG.format(limit=MAX_URI_BYTES))
+            raise PlainAnswer(414, messages.URI_TOO_LONG.format(limit=MAX_URI_BYTES))
         segments = tuple(unquote(s, errors="replace") if "%" in s else s for s in raw_path.split("/")[1:])
         method, accepted_ms = scope["method"], self._services.now_ms()
         is_api = segments[:2] == _API_SEGMENTS
@@ -118,7 +106,7 @@ class App:
             elif method == "GET" and (document := _open_document(segments[2:])):
                 response = document
             else:
-                body = await _read_body(receive, headers)
+                body = await read_body(receive, headers)
                 parsed = parse_query(query)
                 request = Request(method, segments[2:], parsed, headers, body, transaction_id, accepted_ms)
                 response = await self._handle(request)
@@ -160,7 +148,7 @@ class App:
                 )
                 return await route.handler(call)
         except TimeoutError as error:
-            raise _Plain(503, messages.HANDLER_TIMEOUT) from error
+            raise PlainAnswer(503, messages.HANDLER_TIMEOUT) from error
         finally:
             slot.release()
 
@@ -206,14 +194,14 @@ def _options(*, is_api: bool) -> Response:
 
 def _outside_of_api(method: str, segments: tuple[str, ...], transaction_id: str, services: Services) -> Response:
     """What is not under `/api/v1`: a few open documents, 405 for everything else."""
-    path = segments[:-1] if segments[-1] == "" and len(segments) > 1 else segments
     documents: dict[tuple[str, ...], Callable[[], Response]] = {
         ("",): lambda: info.deployment_info(services),
         ("ping",): info.pong,
         ("api-docs",): info.root_docs,
+        ("api-docs", ""): info.root_docs,
         ("docs",): lambda: info.docs_redirect(""),
     }
-    document = documents.get(path)
+    document = documents.get(segments)
     if document is not None and method == "GET":
         return document()
     allowed = "OPTIONS" if document is None else "GET, OPTIONS"
@@ -240,35 +228,9 @@ def _check_accepted(response: Response, accept: str | None) -> None:
         raise FrameworkRejection(406, messages.NOT_ACCEPTABLE)
 
 
-async def _read_body(receive: Receive, headers: dict[str, str]) -> bytes:
-    """The whole body. Raises _Plain 413, 408, or 400 when the client goes away before its end."""
-    declared = headers.get("content-length")
-    if declared is None and "transfer-encoding" not in headers:
-        return b""
-    if declared is not None and declared.isdigit() and int(declared) > MAX_BODY_BYTES:
-        raise _Plain(413, messages.TOO_LARGE)
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_S):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise _Plain(400, messages.BAD_REQUEST)  # half a body must not be taken for a whole one
-                part = message.get("body", b"")
-                size += len(part)
-                if size > MAX_BODY_BYTES:
-                    raise _Plain(413, messages.TOO_LARGE)
-                parts.append(part)
-                if not message.get("more_body"):
-                    return parts[0] if len(parts) == 1 else b"".join(parts)
-    except TimeoutError as error:
-        raise _Plain(408, messages.BODY_TIMEOUT) from error
-
-
 def _failure(error: Exception, transaction_id: str) -> Response:
     """The answer to what should not have happened, or not be seen."""
-    if isinstance(error, _Plain):
+    if isinstance(error, PlainAnswer):
         raise error
     if isinstance(error, msgspec.DecodeError | RecursionError):
         raise malformed(str(error)) from error
@@ -284,19 +246,6 @@ def _failure(error: Exception, transaction_id: str) -> Response:
         logger.error("tx=%s: unexpected failure", transaction_id, exc_info=error)
         status, text = 500, messages.INTERNAL_ERROR
     return error_response(status, text, transaction_id, _CORS)
-
-
-async def _send(send: Send, response: Response, transaction_id: str) -> None:
-    headers = [
-        (b"x-request-id", transaction_id.encode("latin-1")),
-        *((name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers),
-    ]
-    if response.status != 204:
-        headers.append((b"content-length", str(len(response.body)).encode()))
-    if response.body:
-        headers.append((b"content-type", response.content_type.encode()))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
 
 
 def _log(scope: dict[str, Any], response: Response, transaction_id: str, started: float) -> None:

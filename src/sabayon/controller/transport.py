@@ -1,0 +1,65 @@
+"""The ends of a request on the wire: a body read whole, an answer sent whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from sabayon import messages
+from sabayon.controller.http import Response, text_response
+from sabayon.entity.limits import MB
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+MAX_BODY_BYTES: Final = 50 * MB
+BODY_S: Final = 30.0
+
+
+class PlainAnswer(Exception):
+    """An answer of the transport: plain text instead of the JSON error body."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.response = text_response(text, status)
+
+
+async def read_body(receive: Receive, headers: dict[str, str]) -> bytes:
+    """The whole body. Raises PlainAnswer 413, 408, or 400 when the client goes away before its end."""
+    declared = headers.get("content-length")
+    if declared is None and "transfer-encoding" not in headers:
+        return b""
+    if declared is not None and declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+        raise PlainAnswer(413, messages.TOO_LARGE)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_S):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise PlainAnswer(400, messages.BAD_REQUEST)  # half a body must not be taken for a whole one
+                part = message.get("body", b"")
+                size += len(part)
+                if size > MAX_BODY_BYTES:
+                    raise PlainAnswer(413, messages.TOO_LARGE)
+                parts.append(part)
+                if not message.get("more_body"):
+                    return parts[0] if len(parts) == 1 else b"".join(parts)
+    except TimeoutError as error:
+        raise PlainAnswer(408, messages.BODY_TIMEOUT) from error
+
+
+async def send_response(send: Send, response: Response, transaction_id: str) -> None:
+    """Send `response` with the headers that every answer has."""
+    headers = [
+        (b"x-request-id", transaction_id.encode("latin-1")),
+        *((name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers),
+    ]
+    if response.status != 204:
+        headers.append((b"content-length", str(len(response.body)).encode()))
+    if response.body:
+        headers.append((b"content-type", response.content_type.encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
