@@ -85,7 +85,7 @@ class HttpServer:
         self._config.load()
         self._server = _Server(self._config)
         self._task: asyncio.Task[None] | None = None
-        self._listeners: dict[socket.socket, asyncio.Server] = {}
+        self._openings: set[asyncio.Task[asyncio.Server]] = set()
 
     async def start(self, main: socket.socket) -> None:
         """Serve `main` until `aclose`."""
@@ -95,23 +95,26 @@ class HttpServer:
                 await self._task
             await asyncio.sleep(0.001)
 
-    async def listen(self, extra: socket.socket) -> None:
-        """Serve `extra` as well; closing it is `unlisten`."""
+    def listen(self, extra: socket.socket) -> Callable[[], None]:
+        """Serve `extra` as well. Calling the result stops that and closes the socket."""
         loop = asyncio.get_running_loop()
-        self._listeners[extra] = await loop.create_server(self._protocol, sock=extra)
+        opening = loop.create_task(loop.create_server(self._protocol, sock=extra))
+        self._openings.add(opening)
+        opening.add_done_callback(self._openings.discard)
 
-    def unlisten(self, extra: socket.socket) -> None:
-        """Stop serving `extra` and close it."""
-        if server := self._listeners.pop(extra, None):
-            server.close()
+        def close(opened: asyncio.Task[asyncio.Server]) -> None:
+            if opened.cancelled() or opened.exception() is not None:
+                extra.close()
+            else:
+                opened.result().close()
+
+        return lambda: opening.add_done_callback(close)
 
     def _protocol(self) -> BoundedProtocol:
         return BoundedProtocol(self._config, self._server.server_state, {})
 
     async def aclose(self) -> None:
-        """Stop accepting, let requests under way be answered for a bounded time, close."""
-        for extra in list(self._listeners):
-            self.unlisten(extra)
+        """Stop accepting on the main socket, let requests under way be answered for a bounded time, close."""
         if self._task:
             self._server.should_exit = True
             await self._task

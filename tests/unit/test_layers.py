@@ -36,6 +36,10 @@ PURE = (
     "invoker/outcome.py",
     "invoker/logs.py",
     "invoker/record.py",
+    "provider/alarms/firing.py",
+    "provider/alarms/schedule.py",
+    "provider/alarms/timer.py",
+    "provider/alarms/validation.py",
 )
 IMPURE = {"asyncio", "logging", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}
 

@@ -1,0 +1,1 @@
+"""What every installation offers in `/whisk.system`, installed through the REST API."""

@@ -1,0 +1,1 @@
+"""Timers: triggers that fire by cron, at intervals, or once."""

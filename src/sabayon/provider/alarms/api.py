@@ -1,0 +1,173 @@
+"""The provider's own small API, which the feed actions call with their caller's key.
+
+`/provider/alarms/v1/triggers/{namespace}/{name}` with POST, GET, PUT and DELETE for the four
+events in a feed's life. Whoever may read the trigger with the given key may do all of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import unquote
+
+import msgspec
+
+from sabayon.provider.alarms.clock import Clock
+from sabayon.provider.alarms.engine import Engine
+from sabayon.provider.alarms.firing import UNREACHABLE
+from sabayon.provider.alarms.platform import Platform
+from sabayon.provider.alarms.timer import Timer
+from sabayon.provider.alarms.validation import Invalid, Owner, new_timer, updated_timer
+
+PREFIX: Final = ("provider", "alarms", "v1", "triggers")
+MAX_BODY_BYTES: Final = 2 * 1024 * 1024
+OWN: Final = "_"
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Answer = tuple[int, dict[str, Any]]
+
+_DONE: Final[Answer] = (200, {"status": "success"})
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.answer: Answer = (status, {"error": text})
+
+
+class AlarmsApi:
+    """ASGI application."""
+
+    def __init__(self, engine: Engine, platform: Platform, clock: Clock) -> None:
+        self._engine = engine
+        self._platform = platform
+        self._clock = clock
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        try:
+            status, document = await self._respond(scope, receive)
+        except _Refused as refused:
+            status, document = refused.answer
+        except Invalid as invalid:
+            status, document = 400, {"error": str(invalid)}
+        body = msgspec.json.encode(document)
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _respond(self, scope: dict[str, Any], receive: Receive) -> Answer:
+        segments = [unquote(part) for part in scope["raw_path"].decode("latin-1").split("/")[1:]]
+        if tuple(segments[:4]) != PREFIX or len(segments) != 6 or not all(segments[4:]):
+            raise _Refused(404, "no trigger name parameter was provided")
+        handler = {"POST": self._create, "GET": self._read, "PUT": self._update, "DELETE": self._delete}.get(
+            scope["method"]
+        )
+        if handler is None:
+            raise _Refused(405, "unsupported lifecycleEvent")
+        auth_key = _auth_key(scope)
+        given = await _parameters(receive)
+        namespace = segments[4] if segments[4] != OWN else await self._own_namespace(auth_key)
+        owner = Owner(namespace, segments[5], auth_key)
+        if scope["method"] == "POST":
+            # A timer that cannot be is refused whoever asks, as ever.
+            new_timer(owner, given, self._clock.now_ms())
+        await self._check(owner, is_gone_tolerated=scope["method"] == "DELETE")
+        return await handler(owner, given)
+
+    async def _own_namespace(self, auth_key: str) -> str:
+        status, namespace = await self._platform.namespace_of(auth_key)
+        if not namespace:
+            raise _not_authenticated(status)
+        return namespace
+
+    async def _check(self, owner: Owner, *, is_gone_tolerated: bool) -> None:
+        """Raises _Refused unless the key has a right to the trigger."""
+        status = await self._platform.check_trigger(*owner)
+        if status != 200 and not (status == 404 and is_gone_tolerated):
+            raise _not_authenticated(status)
+
+    async def _create(self, owner: Owner, given: dict[str, Any]) -> Answer:
+        await self._engine.put(new_timer(owner, given, self._clock.now_ms()))
+        return _DONE
+
+    async def _read(self, owner: Owner, given: dict[str, Any]) -> Answer:
+        return 200, _view(self._find(owner))
+
+    async def _update(self, owner: Owner, given: dict[str, Any]) -> Answer:
+        timer = updated_timer(self._find(owner), given, self._clock.now_ms())
+        await self._engine.put(msgspec.structs.replace(timer, auth_key=owner.auth_key))
+        return _DONE
+
+    async def _delete(self, owner: Owner, given: dict[str, Any]) -> Answer:
+        await self._engine.remove(self._find(owner).key)
+        return _DONE
+
+    def _find(self, owner: Owner) -> Timer:
+        timer = self._engine.find(f"{owner.namespace}/{owner.name}")
+        if timer is None:
+            raise _Refused(404, f"could not find trigger /{owner.namespace}/{owner.name} in the database")
+        return timer
+
+
+def _view(timer: Timer) -> dict[str, Any]:
+    """A timer as its owner sees it; the key is not shown."""
+    config = {
+        "name": timer.name,
+        "namespace": timer.namespace,
+        "payload": timer.payload,
+        "strict": timer.strict,
+        "date": timer.date,
+        "deleteAfterFire": timer.delete_after_fire,
+        "startDate": timer.start_date,
+        "stopDate": timer.stop_date,
+        "minutes": timer.minutes,
+        "cron": timer.cron,
+        "timezone": timer.timezone,
+    }
+    changed = datetime.fromtimestamp(timer.changed_ms // 1000, UTC)
+    status: dict[str, Any] = {
+        "active": timer.is_active,
+        "dateChanged": timer.changed_ms,
+        "dateChangedISO": f"{changed:%Y-%m-%dT%H:%M:%SZ}",
+    }
+    if timer.reason is not None:
+        status["reason"] = timer.reason
+    return {"config": {key: value for key, value in config.items() if value is not None}, "status": status}
+
+
+def _not_authenticated(status: int) -> _Refused:
+    return _Refused(503 if status == UNREACHABLE else status, "Trigger authentication request failed.")
+
+
+def _auth_key(scope: dict[str, Any]) -> str:
+    header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+    scheme, _, encoded = header.partition(" ")
+    try:
+        key = base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        key = ""
+    if scheme.lower() != "basic" or ":" not in key:
+        raise _Refused(401, "Trigger authentication request failed.")
+    return key
+
+
+async def _parameters(receive: Receive) -> dict[str, Any]:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise _Refused(413, "The parameters are too large.")
+        if not message.get("more_body"):
+            break
+    try:
+        given = msgspec.json.decode(body) if body else {}
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise _Refused(400, "The parameters must be a JSON object.") from error
+    if not isinstance(given, dict):
+        raise _Refused(400, "The parameters must be a JSON object.")
+    return given

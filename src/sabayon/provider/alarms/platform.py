@@ -1,0 +1,103 @@
+"""The platform as a timer sees it: its own REST API, asked with the owner's key."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Protocol
+from urllib.parse import quote
+
+from sabayon.client import Client, ConnectionFailed, Response
+from sabayon.provider.alarms.firing import UNREACHABLE
+from sabayon.provider.alarms.timer import Timer
+
+logger = logging.getLogger("sabayon.alarms")
+
+THREADS: Final = 16
+_TRIES: Final = 5
+_CONFLICT: Final = 409
+
+
+class Platform(Protocol):
+    """What timers need of it."""
+
+    async def namespace_of(self, auth_key: str) -> tuple[int, str]:
+        """HTTP status, and the namespace of a key."""
+        ...
+
+    async def check_trigger(self, namespace: str, name: str, auth_key: str) -> int:
+        """The status of reading a trigger: 200 when the key has the right to."""
+        ...
+
+    async def fire(self, timer: Timer) -> int:
+        """The status of firing, `UNREACHABLE` when there is no answer."""
+        ...
+
+    async def remove_trigger(self, timer: Timer, *, with_rules: bool) -> None:
+        """Delete the timer's trigger, and the rules on it."""
+        ...
+
+
+class RestPlatform:
+    """Over HTTP, in threads of its own."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="alarms")
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def namespace_of(self, auth_key: str) -> tuple[int, str]:
+        response = await self._request(auth_key, "GET", "namespaces")
+        names = _json(response)
+        return (response.status if response else UNREACHABLE), names[0] if isinstance(names, list) and names else ""
+
+    async def check_trigger(self, namespace: str, name: str, auth_key: str) -> int:
+        response = await self._request(auth_key, "GET", _route(namespace, "triggers", name))
+        return response.status if response else UNREACHABLE
+
+    async def fire(self, timer: Timer) -> int:
+        route = _route(timer.namespace, "triggers", timer.name)
+        response = await self._request(timer.auth_key, "POST", route, timer.payload)
+        return response.status if response else UNREACHABLE
+
+    async def remove_trigger(self, timer: Timer, *, with_rules: bool) -> None:
+        route = _route(timer.namespace, "triggers", timer.name)
+        rules: list[str] = []
+        if with_rules:
+            trigger = _json(await self._request(timer.auth_key, "GET", route))
+            rules = list(trigger.get("rules") or ()) if isinstance(trigger, dict) else []
+        for rule in rules:
+            namespace, _, name = rule.rpartition("/")
+            await self._delete(timer.auth_key, _route(namespace, "rules", name))
+        await self._delete(timer.auth_key, route)
+
+    async def _delete(self, auth_key: str, route: str) -> None:
+        for _ in range(_TRIES):
+            response = await self._request(auth_key, "DELETE", route)
+            if response is None or response.status != _CONFLICT:
+                return
+            await asyncio.sleep(1)
+        logger.warning("%s could not be deleted: it is changed all the time", route)
+
+    async def _request(self, auth_key: str, method: str, route: str, body: Any = None) -> Response | None:
+        client = self._client.with_key(auth_key)
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, lambda: client.request(method, route, body=body))
+        except ConnectionFailed as error:
+            logger.warning("%s", error)
+            return None
+
+
+def _route(namespace: str, collection: str, name: str) -> str:
+    return f"namespaces/{quote(namespace, safe='')}/{collection}/{quote(name, safe='')}"
+
+
+def _json(response: Response | None) -> Any:
+    try:
+        return response.json() if response and response.is_success else None
+    except ValueError:
+        return None

@@ -1,0 +1,209 @@
+"""Everything in one process: SQLite, the in-memory bus, the native sandbox, timers.
+
+Parts start in the order of `_start` and stop in the reverse, each after what depends on it:
+
+1. socket and data directory: cheap to refuse, nothing to undo
+2. store: what all others read and write
+3. sandbox driver, then invoker: nothing may be accepted before it can run
+4. HTTP server: from here on requests come in
+5. unfinished work of an earlier run, the catalog, timers: clients of what is up by now
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from sabayon import data_directory
+from sabayon.bootstrap import ensure_namespaces
+from sabayon.bus.memory import MemoryBus
+from sabayon.catalog.install import install_catalog
+from sabayon.client import Client
+from sabayon.controller.app import create_app
+from sabayon.controller.journal import recover
+from sabayon.controller.services import Services
+from sabayon.entity.manifest import manifest_of
+from sabayon.errors import OperatorError
+from sabayon.invoker.worker import Invoker, stem_cells_of
+from sabayon.provider.alarms.app import AlarmsProvider
+from sabayon.sandbox.base import SandboxDriver, SandboxUnavailable
+from sabayon.sandbox.native.driver import NativeDriver
+from sabayon.serving import ASGIApp, HttpServer, bind
+from sabayon.settings import Settings, machine_memory_mb
+from sabayon.store.sqlite import SqliteStore
+from sabayon.telemetry import configure_logging
+
+logger = logging.getLogger("sabayon")
+
+
+def serve(settings: Settings) -> int:
+    """Run the platform until it is told to stop; the exit code. Raises OperatorError when it cannot start."""
+    configure_logging(settings.log_level)
+    return uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    stop = _StopSignals()
+    async with AsyncExitStack() as stack:
+        platform = Standalone(settings, stop)
+        await platform.start(stack)
+        print(platform.ready_line, flush=True)
+        await stop.first.wait()
+        logger.info("stopping: running activations have %g s to finish", settings.drain_s)
+    return 0
+
+
+class _StopSignals:
+    """SIGINT and SIGTERM: the first asks to stop, the second not to wait for what is running."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_signal)
+
+    def _on_signal(self) -> None:
+        (self.second if self.first.is_set() else self.first).set()
+
+
+class Standalone:
+    """The assembly: the one place that knows every concrete driver."""
+
+    def __init__(self, settings: Settings, stop: _StopSignals) -> None:
+        self._settings = settings
+        self._stop = stop
+        self.ready_line = ""
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        """Start all parts, leaving on `stack` how each is stopped. Raises OperatorError."""
+        settings = self._settings
+        sock = bind(settings.host, settings.port)
+        stack.callback(sock.close)
+        stack.enter_context(data_directory.held(settings.data_dir))
+        store = await SqliteStore.open(settings.data_dir / data_directory.DATABASE)
+        stack.push_async_callback(store.aclose)
+        guest, system = await ensure_namespaces(store.identities, settings.guest_key)
+        api_host = _api_host(sock)
+        properties = data_directory.write_wskprops(settings.data_dir, api_host, guest.auth_key, _home())
+
+        router = _Router()
+        server = HttpServer(router, drain_s=settings.drain_s + 2)
+        driver = await self._start_driver(stack, server, sock.getsockname()[1])
+        invoker = Invoker(driver, store.artifacts, store.activations, **self._invoker_settings(driver))
+        await invoker.start()
+        stack.push_async_callback(invoker.aclose)
+
+        services = Services(
+            artifacts=store.artifacts,
+            activations=store.activations,
+            journal=store.journal,
+            identities=store.identities,
+            bus=MemoryBus(invoker.accept),
+            manifest=manifest_of(driver.kinds),
+            limits=settings.system_limits(),
+            now_ms=_now_ms,
+        )
+        router.mount("/", create_app(services, is_access_logged=settings.access_log))
+        provider = AlarmsProvider(store.ledger("alarms"), Client(api_host))
+        router.mount("/provider/alarms/", provider.app)
+        await server.start(sock)
+        stack.push_async_callback(self._drain, server, invoker, services)
+        await recover(services)
+        await asyncio.to_thread(install_catalog, Client(api_host, system.auth_key))
+        await provider.start()
+        stack.push_async_callback(provider.aclose)
+        self.ready_line = _ready_line(api_host, driver, properties)
+
+    async def _start_driver(self, stack: AsyncExitStack, server: HttpServer, port: int) -> SandboxDriver:
+        settings = self._settings
+        if settings.sandbox != "native":
+            raise OperatorError(f"there is no sandbox {settings.sandbox!r}; choose native")
+        limits = settings.system_limits()
+        driver = NativeDriver(
+            api_port=port,
+            serve_api=server.listen,
+            result_limit_bytes=max(limits.payload_bytes, limits.truncation_bytes),
+        )
+        try:
+            await driver.start()
+        except SandboxUnavailable as error:
+            raise OperatorError(f"cannot isolate actions on this machine: {error}") from error
+        stack.push_async_callback(driver.aclose)
+        return driver
+
+    def _invoker_settings(self, driver: SandboxDriver) -> dict[str, Any]:
+        settings = self._settings
+        return {
+            "memory_mb": settings.pool_memory_mb or machine_memory_mb() // 2,
+            "keep_alive_s": settings.keep_alive_s,
+            "pause_grace_s": settings.pause_grace_s,
+            "stem_cells": stem_cells_of(driver.kinds, settings.stem_cells, settings.default_memory_mb),
+            "limits": settings.system_limits(),
+        }
+
+    async def _drain(self, server: HttpServer, invoker: Invoker, services: Services) -> None:
+        """Stop accepting; give running activations their time, unless a second signal says otherwise."""
+        closing = asyncio.create_task(server.aclose())
+        drain = asyncio.create_task(self._finish(invoker, services))
+        hurry = asyncio.create_task(self._stop.second.wait())
+        await asyncio.wait((drain, hurry), return_when=asyncio.FIRST_COMPLETED)
+        for task in (drain, hurry):
+            task.cancel()
+        await invoker.aclose()
+        await services.running.drain()
+        await closing
+
+    async def _finish(self, invoker: Invoker, services: Services) -> None:
+        """Sequences first: between two of their components the invoker has nothing to do."""
+        deadline = time.monotonic() + self._settings.drain_s
+        await services.running.drain(self._settings.drain_s)
+        await invoker.drain(max(0.0, deadline - time.monotonic()))
+
+
+class _Router:
+    """Sends a request to the application mounted at the longest matching prefix."""
+
+    def __init__(self) -> None:
+        self._mounts: list[tuple[str, ASGIApp]] = []
+
+    def mount(self, prefix: str, app: ASGIApp) -> None:
+        self._mounts.append((prefix, app))
+        self._mounts.sort(key=lambda mount: -len(mount[0]))
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        for prefix, app in self._mounts:
+            if scope["path"].startswith(prefix):
+                return await app(scope, receive, send)
+        return None
+
+
+def _api_host(sock: socket.socket) -> str:
+    """The address that clients on this machine use."""
+    host, port = sock.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{host}:{port}"
+
+
+def _home() -> Path | None:
+    home = os.environ.get("HOME")
+    return Path(home) if home else None
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _ready_line(api_host: str, driver: SandboxDriver, properties: Path) -> str:
+    usage = "wsk is ready to use" if properties.name == ".wskprops" else f"for wsk: export WSK_CONFIG_FILE={properties}"
+    kinds = ", ".join(sorted(driver.kinds)) or "none"
+    return f"Sabayon is ready at {api_host} · isolation: {driver.level} · runtimes: {kinds} · {usage}"
