@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,13 @@ def stage() -> Iterator[Stage]:
     stage = Stage()
     yield stage
     stage.close()
+
+
+@pytest.fixture
+def as_root() -> None:
+    """For what only root's cgroups and users can promise."""
+    if os.geteuid():
+        pytest.skip("an ordinary user's driver has neither cgroups nor users to give")
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ ECHO = "def main(args): return args"
 SLEEP = "import time\ndef main(args):\n  while True: time.sleep(1)"
 
 
+@pytest.mark.usefixtures("as_root")
 def test_the_driver_tells_its_level_and_the_interpreters_it_starts(stage: Stage) -> None:
     assert stage.driver.level.partition(" (without ")[0] == "root"
     path, version = stage.driver.kinds[PYTHON].split()

@@ -97,6 +97,7 @@ def test_a_result_at_the_limit_arrives_whole_and_a_longer_one_is_cut(stage: Stag
     stage.run(scenario())
 
 
+@pytest.mark.usefixtures("as_root")
 def test_a_run_that_takes_too_long_raises_and_the_sandbox_ends_with_all_its_processes(stage: Stage) -> None:
     code = """
 import subprocess, time
@@ -121,6 +122,7 @@ def main(args):
     stage.run(scenario())
 
 
+@pytest.mark.usefixtures("as_root")
 @pytest.mark.parametrize("language", ["python", "nodejs"])
 def test_too_much_memory_ends_the_sandbox_and_says_so(
     stage: Stage, language: str, request: pytest.FixtureRequest
@@ -145,6 +147,7 @@ def test_memory_below_the_limit_can_be_used(stage: Stage) -> None:
     assert stage.run(stage.result(code)) == {"n": 80 * MB}
 
 
+@pytest.mark.usefixtures("as_root")
 def test_memory_of_files_counts_too(stage: Stage) -> None:
     code = """
 def main(args):
@@ -163,6 +166,7 @@ def main(args):
     stage.run(scenario())
 
 
+@pytest.mark.usefixtures("as_root")
 def test_memory_of_child_processes_counts_too(stage: Stage) -> None:
     """The kernel ends a child, or everything, whichever its version of cgroups does."""
     code = """
@@ -187,6 +191,7 @@ def main(args):
     stage.run(scenario())
 
 
+@pytest.mark.usefixtures("as_root")
 def test_a_fork_bomb_meets_its_limit_and_others_do_not_notice(stage: Stage) -> None:
     code = """
 import os, time
@@ -257,6 +262,7 @@ def main(args):
     assert 500 < found["count"] < 1024
 
 
+@pytest.mark.usefixtures("as_root")
 def test_a_sandbox_without_room_for_its_launcher_is_reported_and_leaves_nothing(stage: Stage, nodejs: str) -> None:
     async def scenario() -> None:
         before = what_is_there()
