@@ -238,17 +238,21 @@ def test_a_full_disk_refuses_writes_until_there_is_space_and_loses_nothing(tmp_p
         assert "disk" in refusal
 
 
-def test_a_write_that_cannot_be_written_down_fails_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("is_alone", "error"), [(True, OverflowError), (False, StoreUnavailable)])
+def test_a_write_that_breaks_unforeseen_fails_and_those_after_it_do_not(
+    tmp_path: Path, is_alone: bool, error: type[Exception]
+) -> None:
+    def unforeseen(connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM entities")
+        raise OverflowError("a number SQLite has no room for")
+
     async def main() -> None:
         async with opened(tmp_path / DATABASE) as store:
-
-            def unforeseen(_: sqlite3.Connection) -> None:
-                raise OverflowError("a number SQLite has no room for")
-
-            broken = store.writer.submit(unforeseen, is_durable=True)
-            with pytest.raises(OverflowError):
-                await asyncio.wait_for(broken, 10)
+            await store.artifacts.write([Put(action("before"), None)])
+            with pytest.raises(error):
+                await asyncio.wait_for(store.writer.submit(unforeseen, is_durable=True, is_alone=is_alone), 10)
             await asyncio.wait_for(store.artifacts.write([Put(action("next"), None)]), 10)
+            assert await store.artifacts.count(Action, "ns") == 2
 
     asyncio.run(main())
 
