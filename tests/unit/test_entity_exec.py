@@ -47,6 +47,13 @@ def test_an_archive_is_recognised_and_trimmed_whatever_the_client_says() -> None
     assert shown(body) == {"binary": True, "code": ARCHIVE, "kind": "python:3.11", "main": "run"}
 
 
+@pytest.mark.parametrize(
+    "exec_", [{"kind": "python:3.11"}, {"kind": "blackbox", "image": "i"}], ids=["managed", "blackbox"]
+)
+def test_an_archive_is_kept_in_canonical_base64(exec_: dict[str, str]) -> None:
+    assert shown({**exec_, "code": "YWJ="})["code"] == "YWI="
+
+
 def test_the_client_cannot_make_source_an_archive() -> None:
     assert shown({"kind": "python:3.11", "code": "", "binary": True})["binary"] is False
 
