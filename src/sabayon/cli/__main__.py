@@ -51,6 +51,9 @@ def run(arguments: Sequence[str]) -> int:
     except click.UsageError as error:
         complain(error.format_message())
         return GENERAL
+    except RecursionError:
+        _report(CommandFailed("JSON is nested too deeply"))
+        return GENERAL
     except (click.Abort, KeyboardInterrupt):
         return 128 + signal.SIGINT
     return 0

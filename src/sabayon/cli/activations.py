@@ -10,6 +10,8 @@ from sabayon.cli.models import annotation
 from sabayon.cli.style import bold
 from sabayon.cli.values import integer
 
+_LAST_MS: Final = 253_402_000_000_000
+"""Late in the year 9999."""
 _STATUSES: Final = ("success", "application error", "developer error", "internal error")
 
 
@@ -24,7 +26,7 @@ def activation_table(items: Sequence[Any]) -> Iterator[str]:
         f"{'Status':<{status_width}} {'Entity':<6}"
     )
     for item, kind, status in zip(items, kinds, statuses, strict=True):
-        started = datetime.fromtimestamp(integer(item.get("start")) / 1000)
+        started = local_time(integer(item.get("start")))
         begin = "warm" if annotation(item, "initTime") is None else "cold"
         activation_id = f"{item.get('activationId', '')!s:<32}"
         yield (
@@ -42,6 +44,11 @@ def go_duration(ms: int) -> str:
     seconds = f"{rest // 1000}.{rest % 1000:03d}".rstrip("0").rstrip(".")
     prefix = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
     return f"{prefix}{seconds}s"
+
+
+def local_time(ms: int) -> datetime:
+    """Milliseconds since 1970 in the zone of the user; what no calendar holds becomes the nearest day that it does."""
+    return datetime.fromtimestamp(min(max(ms, 0), _LAST_MS) / 1000).astimezone()
 
 
 def go_time(moment: datetime) -> str:

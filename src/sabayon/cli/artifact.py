@@ -119,7 +119,10 @@ def save_code(document: Any, file: str, leaf: str) -> Path:
     family = kind.partition(":")[0]
     extension = _BINARY_EXTENSIONS.get(family, ".zip") if is_binary else _EXTENSIONS.get(family, "")
     name = file or leaf + extension
-    content = base64.b64decode(code or "") if is_binary else str(code or "").encode()
+    try:
+        content = base64.b64decode(code or "") if is_binary else str(code or "").encode()
+    except ValueError as error:
+        raise _usage("Cannot save action code: it is not base64") from error
     try:
         with Path(name).open("xb") as target:
             target.write(content)

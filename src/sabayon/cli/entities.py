@@ -46,10 +46,9 @@ def fetch_list(
     prefix = f"Unable to obtain the list of {kind}s for namespace '{shown_namespace(namespace)}': "
     query: dict[str, object] = {"limit": limit, "skip": skip}
     is_hinted = kind == "action"
-    answer = session().call(
+    return session().documents(
         "GET", route or f"{kind}s", query=query, prefix=prefix, namespace=namespace, is_hinted=is_hinted
     )
-    return answer if isinstance(answer, list) else []
 
 
 def full_name(item: Any) -> str:
@@ -136,8 +135,10 @@ def _parameter_names(document: Any) -> list[str]:
     for entry in described if isinstance(described, list) else []:
         if isinstance(entry, dict) and isinstance(entry.get("name"), str) and not isinstance(entry["name"], Number):
             found[entry["name"]] = entry["name"]
-    for entry in document.get("parameters") or []:
-        found[str(entry.get("key"))] = f"{star}{entry.get('key')}"
+    bound = document.get("parameters")
+    for entry in bound if isinstance(bound, list) else []:
+        if isinstance(entry, dict):
+            found[str(entry.get("key"))] = f"{star}{entry.get('key')}"
     return [found[name] for name in sorted(found)]
 
 

@@ -29,7 +29,7 @@ class QualifiedName(NamedTuple):
     @property
     def quoted(self) -> str:
         """The path as it stands in a URL."""
-        return quote(self.path, safe=_SAFE)
+        return quote(self.path, safe=_SAFE, errors="surrogateescape")
 
 
 def qualified_name(text: str) -> QualifiedName:

@@ -113,8 +113,7 @@ def _start_ms(since: dict[str, int]) -> int:
 
 def _list(query: dict[str, object]) -> list[Any]:
     prefix = "Unable to obtain the list of activations for namespace 'default': "
-    answer = session().call("GET", "activations", query=query, prefix=prefix)
-    return answer if isinstance(answer, list) else []
+    return session().documents("GET", "activations", query=query, prefix=prefix)
 
 
 def _terminate(number: int, frame: object) -> None:

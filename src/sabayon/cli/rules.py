@@ -24,10 +24,10 @@ def _status(item: Any, namespace: str) -> str:
     name = str(item.get("name", ""))
     prefix = f"Unable to get status of rule '{name}': "
     try:
-        document = session().call("GET", f"rules/{quote(name)}", namespace=namespace, prefix=prefix)
+        document = session().document("GET", f"rules/{quote(name)}", namespace=namespace, prefix=prefix)
     except RequestFailed as failure:
         if failure.exit_code == 404 % 256:
             return ""
         say(failure.text)
         raise
-    return str(document.get("status", "")) if isinstance(document, dict) else ""
+    return str(document.get("status", ""))

@@ -88,20 +88,32 @@ class Session:
             is_result=ordered.get("result") is True or route.startswith("activations"),
         )
 
-    def namespaces(self, prefix: str) -> Any:
+    def document(self, method: str, route: str, **options: Any) -> dict[str, Any]:
+        """As `call`; an answer that is no object counts as an empty one."""
+        answer = self.call(method, route, **options)
+        return answer if isinstance(answer, dict) else {}
+
+    def documents(self, method: str, route: str, **options: Any) -> list[dict[str, Any]]:
+        """As `call`, for the objects of a list; an answer that is no list counts as an empty one."""
+        answer = self.call(method, route, **options)
+        return [item for item in answer if isinstance(item, dict)] if isinstance(answer, list) else []
+
+    def namespaces(self, prefix: str) -> list[Any]:
         """The names of the key's namespaces."""
         self._check_auth(prefix, "GET", "", {})
         response = self._request("GET", "namespaces", {}, None, prefix, is_hinted=False)
-        return understand(response, prefix=prefix)
+        names = understand(response, prefix=prefix)
+        return names if isinstance(names, list) else []
 
-    def api_info(self, prefix: str) -> Any:
+    def api_info(self, prefix: str) -> dict[str, Any]:
         """`GET /api/v1`, without the key."""
         client = self.client.with_key("")
         try:
             response = client.request("GET", "")
         except ConnectionFailed as error:
             raise RequestFailed(prefix, str(error), NETWORK, is_hinted=False) from error
-        return understand(response, prefix=prefix)
+        info = understand(response, prefix=prefix)
+        return info if isinstance(info, dict) else {}
 
     def _request(self, method: str, path: str, query: Query, body: Any, prefix: str, is_hinted: bool) -> Response:
         data = None if body is None else f"{compact(body)}\n".encode(errors="surrogateescape")
@@ -119,10 +131,7 @@ class Session:
             attempt = f"Unable to create {method} HTTP request for '{target}': "
         else:
             attempt = f"Unable to create HTTP request for {method}{f' {target!r}' if target else ''}: "
-        reason = (
-            "Unable to add the HTTP authentication header: Authorization key is not configured (--auth is required)"
-        )
-        raise CommandFailed(prefix + attempt + reason, USAGE, is_hinted=True)
+        raise CommandFailed(prefix + attempt + _NO_AUTH, USAGE, is_hinted=True)
 
 
 def understand(

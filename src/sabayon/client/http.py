@@ -124,12 +124,16 @@ class Client:
         if query:
             url += "?" + urlencode({key: _query_value(value) for key, value in query.items()})
         data = _encoded(body)
+        client = self
         for _ in range(MAX_REDIRECTS):
-            response = self._exchange(method, url, data)
+            response = client._exchange(method, url, data)
             location = dict(response.headers).get("location")
             if method != "GET" or response.status not in REDIRECTS or not location:
                 return response
-            url = urljoin(url, location)
+            target = urljoin(url, location)
+            if not _is_same_server(url, target):
+                client = self.with_key("")
+            url = target
         raise ConnectionFailed(f"{url}: stopped after {MAX_REDIRECTS} redirects")
 
     def _exchange(self, method: str, url: str, data: bytes | None) -> Response:
@@ -183,6 +187,12 @@ class Client:
         if proxy is None:
             return http.client.HTTPConnection(host, port, timeout=self._timeout_s), resource
         return http.client.HTTPConnection(proxy.hostname or "", proxy.port, timeout=self._timeout_s), url
+
+
+def _is_same_server(url: str, target: str) -> bool:
+    """Whether a redirect may be followed with the key: to the same host, and not from TLS to plain text."""
+    before, after = urlsplit(url), urlsplit(target)
+    return before.hostname == after.hostname and after.scheme in (before.scheme, "https")
 
 
 def segment(text: str) -> str:

@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 API = "/api/v1"
 NAMESPACE = f"{API}/namespaces/_"
 
+REDIRECTS = (301, 302, 303, 307, 308)
+
 Reply = tuple[int, Any]
 
 
@@ -50,8 +52,9 @@ class ScriptedServer:
     """Answers `(method, path without query)` from the script.
 
     A path that starts with no slash is below the caller's namespace. A list of replies is given out one by one, the
-    last one for ever; bytes are sent as they are, anything else as JSON, None as an empty body. What the script leaves
-    out gets the answer of a server on which everything works.
+    last one for ever. Bytes are sent as they are, anything else as JSON, None as an empty body; the content of a
+    redirect is where it leads, with `{port}` for the server's own. What the script leaves out gets the answer of a
+    server on which everything works.
     """
 
     def __init__(self, script: Mapping[tuple[str, str], Reply | list[Reply]] | None = None) -> None:
@@ -122,8 +125,11 @@ def _handler(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
             request = Request(self.command, self.path, _lower(self.headers.items()), self.rfile.read(length))
             status, content = server.answer(request)
             is_raw = isinstance(content, bytes)
-            body = content if is_raw else b"" if content is None else json.dumps(content).encode()
             self.send_response(status)
+            if status in REDIRECTS:
+                self.send_header("Location", content.replace("{port}", str(self.server.server_address[1])))
+                content = None
+            body = content if is_raw else b"" if content is None else json.dumps(content).encode()
             self.send_header("Content-Length", str(len(body)))
             if body:
                 self.send_header("Content-Type", "text/html" if body.startswith(b"<") else "application/json")

@@ -193,3 +193,14 @@ def test_completion_prints_a_script_for_the_shell(shell: str) -> None:
     assert (run.exit, run.stderr, run.lines) == (0, "", [])
     assert "wsk" in run.stdout
     assert "complet" in run.stdout or "compdef" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [("wsk act", {"action", "activation"}), ("wsk action cre", {"create"}), ("wsk trigger create --fee", {"--feed"})],
+)
+def test_completion_offers_commands_and_flags(words: str, offered: set[str]) -> None:
+    env = {"_WSK_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    run = wsk(env=env, properties=None)
+    assert {line.partition(",")[2] for line in run.stdout.split()} >= offered
+    assert (run.exit, run.stderr) == (0, "")

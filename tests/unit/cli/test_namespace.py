@@ -1,5 +1,6 @@
 """`wsk namespace` and `wsk list`: all there is in a namespace."""
 
+import json
 from typing import Any
 
 import pytest
@@ -51,3 +52,14 @@ def test_everything_is_listed_by_name() -> None:
 def test_an_empty_namespace_shows_the_headers() -> None:
     run = wsk("list")
     assert run.stdout == "Entities in namespace: default\npackages\nactions\ntriggers\nrules\n"
+
+
+def test_everything_is_to_be_had_as_json() -> None:
+    run = wsk("list", "--output", "json", server=EVERYTHING)
+    shown = json.loads(run.stdout)
+    assert {kind: [item["name"] for item in items] for kind, items in shown.items()} == {
+        "actions": ["z", "a"],
+        "packages": ["pkg", "Base"],
+        "triggers": ["t"],
+        "rules": ["r"],
+    }

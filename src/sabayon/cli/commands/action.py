@@ -103,7 +103,7 @@ def _existing(action: QualifiedName) -> Any:
 
 
 def _fetch(action: QualifiedName, *, code: bool, prefix: str = "") -> Any:
-    return session().call(
+    return session().document(
         "GET",
         f"actions/{action.quoted}",
         query={"code": code},

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Any, Final
 
 import click
 
-from sabayon.cli.activations import activation_table, go_time
+from sabayon.cli.activations import activation_table, go_time, local_time
 from sabayon.cli.context import session
 from sabayon.cli.entities import is_json, output_flag
 from sabayon.cli.failures import GENERAL, usage
@@ -18,6 +17,7 @@ from sabayon.cli.names import qualified_name
 from sabayon.cli.poll import poll
 from sabayon.cli.style import bold, heading, say, say_json, say_ok
 from sabayon.cli.values import integer
+from sabayon.client.http import segment
 
 _ID: Final = "An activation ID is required."
 _LOG_LINE: Final = re.compile(
@@ -34,7 +34,7 @@ def _list(
     optional = {"docs": True if full else None, "since": since, "upto": upto}
     query |= {name: value for name, value in optional.items() if value}
     prefix = "Unable to obtain the list of activations for namespace 'default': "
-    items = session().call("GET", "activations", query=query, prefix=prefix) or []
+    items = session().documents("GET", "activations", query=query, prefix=prefix)
     if is_json(output):
         say_json(items)
     elif full:
@@ -53,7 +53,7 @@ def _get(*arguments: str, last: bool, summary: bool, logs: bool) -> None:
     typed = rest[0] if rest else None
     field = find_field("activation", typed, GENERAL, is_hinted=False) if typed and not summary and not logs else None
     prefix = f"Unable to get activation '{activation_id}': "
-    document = session().call("GET", f"activations/{activation_id}", prefix=prefix) or {}
+    document = session().document("GET", f"activations/{segment(activation_id)}", prefix=prefix)
     shown = show_activation(document)
     if summary:
         _print_summary(document)
@@ -70,7 +70,7 @@ def _get(*arguments: str, last: bool, summary: bool, logs: bool) -> None:
 def _print_summary(document: Any) -> None:
     response = document.get("response") or {}
     name = f"/{document.get('namespace', '')}/{document.get('name', '')}"
-    end = go_time(datetime.fromtimestamp(integer(document.get("end")) / 1000).astimezone())
+    end = go_time(local_time(integer(document.get("end"))))
     say(f"activation result for '{name}' ({response.get('status', '')} at {end})")
     say_json(response.get("result"), sort=True)
 
@@ -78,7 +78,7 @@ def _print_summary(document: Any) -> None:
 def _logs(*arguments: str, last: bool, strip: bool) -> None:
     activation_id, _ = _target(arguments, last, "Unable to get logs for activation", most=1)
     prefix = f"Unable to get logs for activation '{activation_id}': "
-    document = session().call("GET", f"activations/{activation_id}/logs", prefix=prefix) or {}
+    document = session().document("GET", f"activations/{segment(activation_id)}/logs", prefix=prefix)
     _print_logs(document.get("logs"), is_stripped=strip)
 
 
@@ -91,7 +91,7 @@ def _print_logs(lines: Any, *, is_stripped: bool) -> None:
 def _result(*arguments: str, last: bool) -> None:
     activation_id, _ = _target(arguments, last, "Unable to get result for activation", most=1)
     prefix = f"Unable to get result for activation '{activation_id}': "
-    document = session().call("GET", f"activations/{activation_id}/result", prefix=prefix) or {}
+    document = session().document("GET", f"activations/{segment(activation_id)}/result", prefix=prefix)
     say_json(document.get("result"), sort=True)
 
 
@@ -104,7 +104,7 @@ def _target(arguments: tuple[str, ...], last: bool, prefix: str, *, most: int) -
         raise usage(f"Invalid argument(s): {', '.join(arguments[allowed:])}. {_ID}")
     if not last:
         return arguments[0], arguments[1:]
-    items = session().call("GET", "activations", query={"limit": 1, "skip": 0}, prefix=f"{prefix}: ")
+    items = session().documents("GET", "activations", query={"limit": 1, "skip": 0}, prefix=f"{prefix}: ")
     if not items:
         raise usage(f"{prefix}: Activation list does not contain any activations.")
     return str(items[0].get("activationId", "")), arguments

@@ -47,8 +47,7 @@ def list_entities(*arguments: str, name_sort: bool, output: str) -> None:
 
 
 def _fetch(kind: str) -> list[Any]:
-    answer = session().call("GET", f"{kind}s", query={"limit": 0, "skip": 0}, prefix=_PREFIX)
-    return answer if isinstance(answer, list) else []
+    return session().documents("GET", f"{kind}s", query={"limit": 0, "skip": 0}, prefix=_PREFIX)
 
 
 def get_flags() -> list[click.Option]:

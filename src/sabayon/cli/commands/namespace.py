@@ -12,7 +12,7 @@ from sabayon.cli.style import heading, say, say_json
 
 
 def _list(*, output: str) -> None:
-    names = session().namespaces("Unable to obtain the list of available namespaces: ") or []
+    names = session().namespaces("Unable to obtain the list of available namespaces: ")
     if is_json(output):
         say_json(names)
         return

@@ -65,7 +65,7 @@ def _key_values() -> dict[str, Any]:
 def _get(name: str, field: str | None = None, *, summary: bool) -> None:
     package = qualified_name(name)
     proper = find_field("package", field, GENERAL, is_hinted=False) if field is not None and not summary else None
-    document = session().call(
+    document = session().document(
         "GET",
         f"packages/{package.quoted}",
         namespace=package.namespace,
@@ -76,7 +76,7 @@ def _get(name: str, field: str | None = None, *, summary: bool) -> None:
         return
     print_summary("package", document)
     for kind, items in ((" action", document.get("actions")), (" feed  ", document.get("feeds"))):
-        for item in items or []:
+        for item in (item for item in items or [] if isinstance(item, dict)):
             print_summary(kind, item, f"{full_name(document)}/{item.get('name', '')}")
 
 
@@ -100,7 +100,7 @@ def _refresh(namespace: str | None = None) -> None:
     name = namespace_only(namespace)
     shown = shown_namespace(name)
     prefix = f"Package refresh for namespace '{shown}' failed: "
-    answer = session().call("POST", "packages/refresh", namespace=name, prefix=prefix) or {}
+    answer = session().document("POST", "packages/refresh", namespace=name, prefix=prefix)
     say(f"'{shown}' refreshed successfully")
     for title, field in (("created", "added"), ("updated", "updated"), ("deleted", "deleted")):
         say(f"{title} bindings:")

@@ -72,7 +72,7 @@ def _values(names: list[str]) -> tuple[dict[str, str], RequestFailed | None]:
     if "apibuild" not in names and "apibuildno" not in names:
         return values, None
     try:
-        info = session().api_info("Unable to obtain API build information: ") or {}
+        info = session().api_info("Unable to obtain API build information: ")
     except RequestFailed as failure:
         return values | {"apibuild": "Unknown", "apibuildno": "Unknown"}, failure
     return values | {"apibuild": str(info.get("build", "")), "apibuildno": str(info.get("buildno", ""))}, None
@@ -83,7 +83,7 @@ def _namespace() -> str:
         names = session().namespaces("")
     except CommandFailed:
         return "_"
-    return str(names[0]) if isinstance(names, list) and names else "_"
+    return str(names[0]) if names else "_"
 
 
 def _set(

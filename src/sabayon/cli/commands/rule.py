@@ -85,7 +85,7 @@ def _get(name: str, field: str | None = None, *, summary: bool) -> None:
 
 def _fetch(name: str, prefix: str) -> Any:
     rule = qualified_name(name)
-    return session().call("GET", f"rules/{rule.quoted}", namespace=rule.namespace, prefix=prefix, is_hinted=True)
+    return session().document("GET", f"rules/{rule.quoted}", namespace=rule.namespace, prefix=prefix, is_hinted=True)
 
 
 def _delete(name: str, *, disable: bool) -> None:

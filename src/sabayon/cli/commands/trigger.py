@@ -105,7 +105,7 @@ def _feed_prefix(verb: str, trigger: QualifiedName, feed: str) -> str:
 
 
 def _fetch(trigger: QualifiedName, verb: str) -> Any:
-    return session().call(
+    return session().document(
         "GET",
         f"triggers/{trigger.quoted}",
         namespace=trigger.namespace,
