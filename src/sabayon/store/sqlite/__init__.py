@@ -49,9 +49,8 @@ class SqliteStore:
 
     async def _watch(self) -> None:
         """Forget what is cached when another process has written. The writer's own commits do not count."""
-        seen = await self._data_version()
+        seen = -1  # no version: what was written since the store began to open is seen too
         while True:
-            await asyncio.sleep(WATCH_S)
             try:
                 version = await self._data_version()
                 if version != seen:
@@ -60,6 +59,7 @@ class SqliteStore:
                     seen = version
             except StoreUnavailable as error:
                 logger.warning("%s", error)
+            await asyncio.sleep(WATCH_S)
 
     async def _data_version(self) -> int:
         query = "PRAGMA data_version"
