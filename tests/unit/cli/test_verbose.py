@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli.terminal import wsk
+from tests.unit.cli.terminal import AUTH, wsk
 
 HELLO = {"hello.js": "function main() {}"}
 
@@ -66,3 +66,19 @@ def test_a_long_body_is_cut_unless_everything_is_asked_for(flag: str, whole: boo
 
 def test_nothing_of_this_is_shown_otherwise() -> None:
     assert wsk("action", "list").stdout == "actions\n"
+
+
+def test_the_credential_that_a_feed_gets_is_not_shown() -> None:
+    run = wsk("-v", "trigger", "create", "t", "--feed", "f")
+    assert run.body["authKey"] == AUTH
+    assert AUTH not in run.stdout
+
+
+def test_secrets_are_shown_to_who_asks_for_them() -> None:
+    run = wsk("-v", "--show-secrets", "action", "invoke", "h", "-p", "password", "hunter2")
+    assert '"Basic dXVpZDprZXk="' in run.stdout
+    assert '"password":"hunter2"' in run.stdout
+
+
+def test_the_environment_can_ask_for_everything() -> None:
+    assert wsk("action", "list", env={"WSK_CLI_DEBUG": "1"}).stdout.startswith("REQUEST:\n[GET]\t")
