@@ -79,10 +79,12 @@ class Platform:
         return subprocess.run(command, env=environment_of(self.home), capture_output=True, text=True, timeout=60)
 
     def namespace(self, name: str) -> str:
-        """A new namespace; its key."""
+        """A new namespace; its key, once the platform knows it."""
         result = self.sabayon("namespace", "create", name)
         assert result.returncode == 0, result.stderr
-        return result.stdout.strip()
+        key = result.stdout.strip()
+        await_value(lambda: self.request("GET", "/namespaces", auth=key).status == 200, within=1)
+        return key
 
     def request(
         self,

@@ -1,0 +1,78 @@
+"""What a platform could leave behind on its machine, told by the platform's process id."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+GROUPS = Path("/sys/fs/cgroup")
+
+
+class Watch:
+    """Follows one platform: its processes while it runs, to find them again when it is gone.
+
+    Other platforms may run on the machine at the same time; they are not looked at.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._known: set[tuple[int, str]] = set()
+        self._mounts = set(mounts())
+
+    def look(self) -> None:
+        """Remember the platform's present processes: those it holds, and what descends from them."""
+        running = list(processes())
+        parents = {pid: parent for pid, parent, _ in running}
+        own = held_processes(self._pid) | {self._pid}
+        for pid, _, started in running:
+            ancestor = pid
+            while ancestor in parents and ancestor not in own:
+                ancestor = parents[ancestor]
+            if ancestor in own:
+                self._known.add((pid, started))
+
+    @property
+    def seen(self) -> int:
+        """How many processes the platform was seen to have."""
+        return len(self._known)
+
+    def leftovers(self) -> set[str]:
+        """Processes, mounts and control groups that are still there. Network namespaces end with their processes."""
+        alive = {f"process {pid}" for pid, _, started in processes() if (pid, started) in self._known}
+        groups = {f"cgroup {path}" for path in cgroups() if f"sabayon-{self._pid}-" in path}
+        return alive | groups | {f"mount {line}" for line in mounts() - self._mounts}
+
+
+def processes() -> Iterator[tuple[int, int, str]]:
+    """(pid, parent's pid, start time) of each process that has not ended."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] != "Z":
+            yield int(entry.name), int(fields[1]), fields[19]
+
+
+def held_processes(pid: int) -> set[int]:
+    """The processes that a process holds by a descriptor; zygotes and sandboxes are no children of the platform."""
+    found = set()
+    for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(OSError):
+            found.update(int(line[4:]) for line in entry.read_text().splitlines() if line.startswith("Pid:"))
+    return found
+
+
+def mounts() -> set[str]:
+    """Mounts of this mount namespace."""
+    return set(Path("/proc/self/mounts").read_text().splitlines())
+
+
+def cgroups() -> Iterator[str]:
+    """Control groups of any hierarchy that a platform has made."""
+    for directory, names, _ in os.walk(GROUPS):
+        yield from (f"{directory}/{name}" for name in names if name.startswith("sabayon-"))

@@ -1,0 +1,128 @@
+"""`kill -9` of the platform loses nothing that was returned and leaves nothing behind."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.running import Answer, Platform, await_value, lines, running
+from tests.faults.leftovers import Watch, cgroups
+
+SLOW = "import time\ndef main(args):\n    time.sleep(args['s'])\n    return {'n': args['n']}\n"
+QUICK = "def main(args):\n    return {'n': args['n']}\n"
+
+
+def watched(platform: Platform) -> Watch:
+    """The platform's processes, of which there are some."""
+    watch = Watch(platform.process.pid)
+    watch.look()
+    assert watch.seen > 2
+    assert any(f"sabayon-{platform.process.pid}-" in path for path in cgroups())
+    return watch
+
+
+def flood(platform: Platform, returned: list[str], accepted: list[str], started: threading.Semaphore) -> None:
+    """200 concurrent invocations, half of them blocking, until the platform is gone."""
+
+    def one(n: int) -> None:
+        blocking = n % 2 == 0
+        path = f"/namespaces/_/actions/{'quick' if n % 4 < 2 else 'slow'}?blocking={str(blocking).lower()}"
+        try:
+            while True:
+                started.release()
+                answer = platform.request("POST", path, {"n": n, "s": 0.2}, timeout=30)
+                note(answer)
+        except (OSError, HTTPException):
+            return
+
+    def note(answer: Answer) -> None:
+        if answer.status == 200:
+            returned.append(answer.json["activationId"])
+        elif answer.status == 202:
+            accepted.append(answer.json["activationId"])
+        else:
+            raise AssertionError(f"unexpected answer {answer.status}: {answer.body!r}")
+
+    with ThreadPoolExecutor(200) as threads:
+        for future in [threads.submit(one, n) for n in range(200)]:
+            future.result()
+
+
+def test_kill_during_200_concurrent_invocations_loses_nothing_that_was_returned(tmp_path: Path) -> None:
+    returned: list[str] = []
+    accepted: list[str] = []
+    with running(tmp_path) as platform:
+        platform.create_action("quick", QUICK)
+        platform.create_action("slow", SLOW)
+        platform.request("PUT", "/namespaces/_/triggers/t", {})
+        platform.request("PUT", "/namespaces/_/rules/r", {"trigger": "/_/t", "action": "/_/quick"})
+        entities = {
+            kind: platform.request("GET", f"/namespaces/_/{kind}").json for kind in ("actions", "triggers", "rules")
+        }
+        started = threading.Semaphore(0)
+        attack = threading.Thread(target=flood, args=(platform, returned, accepted, started))
+        attack.start()
+        for _ in range(400):
+            assert started.acquire(timeout=30)
+        watch = watched(platform)
+        platform.kill()
+        attack.join(60)
+        assert returned
+        assert accepted
+    await_value(lambda: not [item for item in watch.leftovers() if not item.startswith("cgroup")])
+
+    with running(tmp_path) as platform:
+        assert watch.leftovers() == set()
+        assert {k: platform.request("GET", f"/namespaces/_/{k}").json for k in entities} == entities
+        for activation_id in returned:
+            assert platform.request("GET", f"/namespaces/_/activations/{activation_id}").status == 200
+        for activation_id in accepted:
+            record = platform.record(activation_id, within=60)
+            assert record["response"]["status"] in ("success", "whisk internal error")
+        assert platform.invoke("quick", {"n": 1}).json["response"]["result"] == {"n": 1}
+        second = watched(platform)
+        assert platform.stop() == 0
+    assert second.leftovers() == set()
+
+
+@pytest.mark.parametrize("how", ["term", "interrupt"])
+def test_a_stopped_platform_leaves_nothing_behind_and_exits_0(tmp_path: Path, how: str) -> None:
+    with running(tmp_path) as platform:
+        platform.create_action("quick", QUICK)
+        assert platform.invoke("quick", {"n": 2}).status == 200
+        watch = watched(platform)
+        platform.process.send_signal(signal.SIGTERM if how == "term" else signal.SIGINT)
+        assert platform.process.wait(30) == 0
+    assert watch.leftovers() == set()
+
+
+def test_stopping_lets_running_activations_finish_and_ends_the_others_with_a_record(tmp_path: Path) -> None:
+    with running(tmp_path, environment={"SABAYON_DRAIN_S": "2"}) as platform:
+        platform.create_action("slow", SLOW)
+        short = platform.request("POST", "/namespaces/_/actions/slow", {"n": 1, "s": 1}).json["activationId"]
+        endless = platform.request("POST", "/namespaces/_/actions/slow", {"n": 2, "s": 50}).json["activationId"]
+        blocked = platform.request("POST", "/namespaces/_/actions/slow", {"n": 3, "s": 0.01}).json["activationId"]
+        platform.record(blocked)
+        assert platform.stop() == 0
+    with running(tmp_path) as platform:
+        assert platform.record(short)["response"]["result"] == {"n": 1}
+        record = platform.record(endless)
+        assert record["response"]["status"] == "whisk internal error"
+        assert record["response"]["result"] == {"error": "The platform stopped before the action finished."}
+
+
+def test_the_demonstration_platform_log_is_free_of_keys(tmp_path: Path) -> None:
+    with running(tmp_path, "--log-level", "debug", environment={"SABAYON_ACCESS_LOG": "true"}) as platform:
+        platform.create_action("quick", QUICK)
+        platform.invoke("quick", {"n": "a-parameter-value"})
+        secret = platform.auth.partition(":")[2]
+        platform.stop()
+    log = (tmp_path / "platform.log").read_text()
+    assert lines(log)
+    assert secret not in log
+    assert "a-parameter-value" not in log
