@@ -11,6 +11,7 @@ import contextlib
 import errno
 import itertools
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ from typing import Final, NamedTuple
 
 CONTROLLERS: Final = ("memory", "pids", "cpu", "freezer")
 _PREFIX: Final = "sabayon-"
+_INDISPENSABLE: Final = ("memory.limit_in_bytes", "memory.max", "pids.max")
+"""What a group must not be without. Kernels without swap accounting, or older ones, lack some of the other files."""
+
 _REMOVAL_S: Final = 2.0
 _numbers = itertools.count(1)
 
@@ -42,14 +46,19 @@ def find_hierarchies(mounts: str, own_groups: str, read: Callable[[Path], str] |
         if kind == "cgroup":
             carried = frozenset(options.split(",")) & frozenset(CONTROLLERS)
             if carried and not any(carried <= h.controllers for h in found):
-                found.append(Hierarchy(Path(point), 1, carried))
+                found.append(Hierarchy(_unescaped(point), 1, carried))
         elif kind == "cgroup2":
-            base = _second_version_base(Path(point), own_groups, read or _read)
+            base = _second_version_base(_unescaped(point), own_groups, read or _read)
             available = (read or _read)(base / "cgroup.controllers").split()
             carried = frozenset(available) & frozenset(CONTROLLERS)
             if carried:
                 found.append(Hierarchy(base, 2, carried | {"freezer"}))
     return found
+
+
+def _unescaped(point: str) -> Path:
+    """A mount point as it is: the table writes blanks and backslashes as three octal digits."""
+    return Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point))
 
 
 def _second_version_base(mount: Path, own_groups: str, read: Callable[[Path], str]) -> Path:
@@ -144,10 +153,10 @@ class Group:
         return f"<Group {', '.join(str(path) for _, path in self._paths)}>"
 
     def limit(self, memory_bytes: int, processes: int, cpu_shares: int) -> None:
-        """Set the hard limits. Memory includes swap. Raises OSError."""
+        """Set the hard limits. Memory includes swap where the kernel accounts for it. Raises OSError."""
         for hierarchy, path in self._paths:
             for file, value in _limits(hierarchy, memory_bytes, processes, cpu_shares):
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(*(() if file in _INDISPENSABLE else (FileNotFoundError,))):
                     _write(path / file, str(value))
 
     def open_joins(self) -> list[int]:
