@@ -27,5 +27,7 @@ def as_root() -> None:
 @pytest.fixture
 def nodejs(stage: Stage) -> str:
     if not stage.nodejs:
+        if os.environ.get("CI"):
+            pytest.fail("there is no `node` on the PATH; scripts/setup installs it")
         pytest.skip("there is no `node` on the PATH")
     return stage.nodejs
