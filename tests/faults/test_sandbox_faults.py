@@ -5,23 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from sabayon.sandbox.base import SandboxDied, SandboxUnavailable
-from tests.conformance.sandbox_stage import Stage, held_processes, run_body, what_is_there
+from sabayon.runtimes.manifest import find_interpreters
+from sabayon.sandbox.base import SandboxDied, SandboxSpec, SandboxUnavailable
+from sabayon.sandbox.native.handles import Start
+from sabayon.sandbox.native.keeper import ANSWER_S, ZygoteKeeper
+from tests.conformance.sandbox_stage import PYTHON, Stage, held_processes, run_body, what_is_there
 
 ECHO = "def main(args): return args"
 STAY = "import time\ndef main(args):\n  while True: time.sleep(1)"
 ROOT = Path(__file__).parents[2]
 MODULE = "tests.conformance.sandbox_stage"
+REQUEST = Start(uid=0, gid=0, tmp_bytes=1 << 20, address_space_bytes=0, api_port=3233, environment={})
 
 
 class Killable(NamedTuple):
@@ -89,6 +95,92 @@ def test_starts_under_way_when_the_zygote_is_killed_leave_nothing(
         assert what_is_there() == before
 
     stage.run(scenario())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="without cgroups nothing kills it that early")
+def test_a_sandbox_that_is_killed_before_it_is_one_is_refused_at_once_and_the_next_one_starts(
+    killable: Killable,
+) -> None:
+    stage, _ = killable
+
+    async def scenario() -> None:
+        async with asyncio.timeout(ANSWER_S / 2):
+            with pytest.raises(SandboxUnavailable, match="killed before it ran"):
+                await stage.driver.create(SandboxSpec(PYTHON, memory_mb=0))
+        assert await stage.result(ECHO, {"again": 1}) == {"again": 1}
+
+    stage.run(scenario())
+
+
+def test_a_zygote_that_lives_and_takes_no_requests_is_replaced_by_the_next_start() -> None:
+    async def scenario() -> None:
+        held_by_others = held_processes()
+        keeper = ZygoteKeeper(find_interpreters()[PYTHON], is_root=os.geteuid() == 0, answer_s=1.0)
+        await keeper.start()
+        (zygote,) = held_processes() - held_by_others
+        handle = os.pidfd_open(zygote)
+        os.kill(zygote, signal.SIGSTOP)
+        with pytest.raises(SandboxUnavailable, match="no answer"):
+            await keeper.begin(REQUEST, [])
+        assert select.select([handle], [], [], 10)[0]
+        os.close(handle)
+        started = await keeper.begin(REQUEST, [])
+        started.send_signal(signal.SIGKILL)
+        await started.ended()
+        for descriptor in (started.stdout, started.stderr):
+            os.close(descriptor)
+        started.frames.close()
+        started.listener.close()
+        await keeper.aclose()
+
+    asyncio.run(scenario())
+
+
+@contextmanager
+def free_descriptors(count: int) -> Iterator[None]:
+    """This process can open `count` more files and no more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 10, hard))
+    fillers = []
+    try:
+        with suppress(OSError):
+            while True:
+                fillers.append(os.open("/dev/null", os.O_RDONLY))
+        for _ in range(count):
+            os.close(fillers.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for filler in fillers:
+            os.close(filler)
+
+
+@pytest.mark.parametrize("count", [0, 3, 5])
+def test_a_start_for_which_there_are_too_few_descriptors_is_refused_at_once_and_leaves_nothing(
+    killable: Killable, count: int
+) -> None:
+    stage, _ = killable
+    stage.run(stage.result(ECHO))
+    before = what_is_there()
+
+    async def scenario() -> None:
+        async with asyncio.timeout(ANSWER_S / 2):
+            with free_descriptors(count), pytest.raises(SandboxUnavailable):
+                await stage.driver.create(SandboxSpec(PYTHON, 128))
+        assert await stage.result(ECHO, {"again": 1}) == {"again": 1}
+
+    stage.run(scenario())
+    assert what_is_there() == before
+
+
+def test_the_file_mask_of_who_starts_the_platform_hides_nothing_from_actions() -> None:
+    code = "import ssl, tempfile\ndef main(args): return {'hosts': open('/etc/hosts').read()}"
+    command = [sys.executable, "-m", MODULE]
+    done = subprocess.run(
+        command, input=json.dumps([["python", code, {}]]), capture_output=True, text=True, cwd=ROOT, umask=0o077
+    )
+    assert "localhost" in json.loads(done.stdout)["results"][0]["hosts"], done.stderr
 
 
 @contextmanager

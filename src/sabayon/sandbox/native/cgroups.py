@@ -109,13 +109,13 @@ class Cgroups:
 
     def create(self, name: str, *, memory_bytes: int, processes: int, cpu_shares: int) -> Group:
         """A group with its limits set. cpu_shares: weight relative to 1024. Raises OSError."""
-        paths = []
-        for hierarchy in self._hierarchies:
-            path = hierarchy.base / self._name / name
-            path.mkdir()
-            paths.append((hierarchy, path))
-        group = Group(paths)
-        group.limit(memory_bytes, processes, cpu_shares)
+        group = Group([(hierarchy, hierarchy.base / self._name / name) for hierarchy in self._hierarchies])
+        try:
+            group.make()
+            group.limit(memory_bytes, processes, cpu_shares)
+        except OSError:
+            group.try_remove()
+            raise
         return group
 
     def sweep(self) -> None:
@@ -152,6 +152,11 @@ class Group:
     def __repr__(self) -> str:
         return f"<Group {', '.join(str(path) for _, path in self._paths)}>"
 
+    def make(self) -> None:
+        """Make the directories. Raises OSError."""
+        for _, path in self._paths:
+            path.mkdir()
+
     def limit(self, memory_bytes: int, processes: int, cpu_shares: int) -> None:
         """Set the hard limits. Memory includes swap where the kernel accounts for it. Raises OSError."""
         for hierarchy, path in self._paths:
@@ -160,8 +165,14 @@ class Group:
                     _write(path / file, str(value))
 
     def open_joins(self) -> list[int]:
-        """Descriptors to write `0` to for joining."""
-        return [os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for _, path in self._paths]
+        """Descriptors to write `0` to for joining. Raises OSError."""
+        with contextlib.ExitStack() as opened:
+            joins = []
+            for _, path in self._paths:
+                joins.append(os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC))
+                opened.callback(os.close, joins[-1])
+            opened.pop_all()
+            return joins
 
     def was_out_of_memory(self) -> bool:
         """Whether the kernel killed something in here for the memory limit."""

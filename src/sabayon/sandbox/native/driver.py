@@ -17,7 +17,8 @@ from sabayon.runtimes.manifest import Interpreter, find_interpreters
 from sabayon.sandbox.base import Logs, Reply, SandboxDied, SandboxSpec, SandboxUnavailable
 from sabayon.sandbox.native import seccomp
 from sabayon.sandbox.native.cgroups import Cgroups, Group, find_hierarchies
-from sabayon.sandbox.native.keeper import Start, Started, ZygoteKeeper
+from sabayon.sandbox.native.handles import Start, Started
+from sabayon.sandbox.native.keeper import ZygoteKeeper
 from sabayon.sandbox.native.link import INIT, RUN, Link
 from sabayon.sandbox.native.output import Output
 
@@ -112,7 +113,7 @@ class NativeDriver:
         uid = self._free_uid()
         group = self._group(name, spec.memory_mb)
         try:
-            started = await keeper.begin(self._start(spec, uid), group.open_joins() if group else [])
+            started = await keeper.begin(self._start(spec, uid), _joins(group))
         except BaseException:
             if group:
                 await asyncio.shield(asyncio.ensure_future(_remove(group)))
@@ -267,6 +268,14 @@ class NativeSandbox:
         if self._group is not None:
             await _remove(self._group)
         self._on_destroyed(self)
+
+
+def _joins(group: Group | None) -> list[int]:
+    """Raises SandboxUnavailable."""
+    try:
+        return group.open_joins() if group else []
+    except OSError as error:
+        raise SandboxUnavailable(f"cannot open a cgroup: {error}") from error
 
 
 async def _remove(group: Group) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import fcntl
 import itertools
 import json
 import logging
@@ -11,17 +11,23 @@ import os
 import signal
 import socket
 import subprocess
+import sys
+import termios
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import sabayon
 from sabayon.runtimes.manifest import Interpreter, base_python
 from sabayon.sandbox.base import SandboxUnavailable
+from sabayon.sandbox.native.handles import Start, Started, ended, open_ends, send_signal
 
 logger = logging.getLogger("sabayon.sandbox")
 
 _START_S: Final = 20.0
-_ANSWER_S: Final = 20.0
+ANSWER_S: Final = 20.0
+"""How long a sandbox may take to start, and a zygote to be silent."""
+
 _END_S: Final = 5.0
 _STARTS_AT_ONCE: Final = 32
 """More would fill the control socket, and gain nothing: the zygote forks one after the other."""
@@ -35,64 +41,12 @@ main(int(sys.argv[2]))
 """
 
 
-class Start(NamedTuple):
-    """What a zygote is told about a new sandbox. address_space_bytes: 0 for no bound of its own."""
-
-    uid: int
-    gid: int
-    tmp_bytes: int
-    address_space_bytes: int
-    api_port: int
-    environment: dict[str, str]
-
-
-class Started:
-    """The platform's handles of a sandbox: frame socket, read ends of its output, listener inside, pidfd."""
-
-    def __init__(self, frames: socket.socket, stdout: int, stderr: int) -> None:
-        self.frames = frames
-        self.stdout = stdout
-        self.stderr = stderr
-        self.pidfd = -1
-        self.listener: socket.socket
-
-    def send_signal(self, number: int) -> None:
-        """To its pid 1; SIGKILL takes everything inside along."""
-        _send_signal(self.pidfd, number)
-
-    async def ended(self) -> None:
-        """Until its pid 1 is gone; the pidfd is closed then."""
-        await _ended(self.pidfd)
-
-    def close(self) -> None:
-        """Let go of a sandbox that was not started: its launcher, if there is one, ends with the frame socket."""
-        self.frames.close()
-        os.close(self.stdout)
-        os.close(self.stderr)
-
-
-def _send_signal(pidfd: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        signal.pidfd_send_signal(pidfd, number)
-
-
-async def _ended(pidfd: int) -> None:
-    """Until the process is gone; closes the descriptor."""
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    loop.add_reader(pidfd, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(pidfd)
-        os.close(pidfd)
-
-
 class ZygoteKeeper:
     """One zygote, started again when it has died."""
 
-    def __init__(self, interpreter: Interpreter, *, is_root: bool) -> None:
+    def __init__(self, interpreter: Interpreter, *, is_root: bool, answer_s: float = ANSWER_S) -> None:
         self._interpreter = interpreter
+        self._answer_s = answer_s
         self._recipe = {
             "argv": list(interpreter.argv),
             "binds": list(interpreter.binds),
@@ -106,6 +60,7 @@ class ZygoteKeeper:
         self._numbers = itertools.count(1)
         self._starting = asyncio.Lock()
         self._slots = asyncio.Semaphore(_STARTS_AT_ONCE)
+        self._heard_at = 0.0
         self._is_closed = False
 
     async def start(self) -> None:
@@ -116,7 +71,7 @@ class ZygoteKeeper:
             if self._control is None:
                 control, self._pidfd = await asyncio.to_thread(self._spawn)
                 self._control = control
-                asyncio.get_running_loop().add_reader(control, self._on_packet)
+                asyncio.get_running_loop().add_reader(control, self._receive)
 
     def _spawn(self) -> tuple[socket.socket, int]:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -132,6 +87,7 @@ class ZygoteKeeper:
                 stdout=subprocess.DEVNULL,
                 cwd="/",
                 check=False,
+                start_new_session=True,  # Ctrl-C in the terminal is for the platform
             )
         ours.settimeout(_START_S)
         try:
@@ -143,27 +99,59 @@ class ZygoteKeeper:
         return ours, pidfd
 
     async def begin(self, start: Start, joins: list[int]) -> Started:
-        """A new sandbox; `joins` (cgroups to join) are closed here. Raises SandboxUnavailable."""
-        frames, far_frames = socket.socketpair()
-        stdout, far_stdout = os.pipe2(os.O_CLOEXEC)
-        stderr, far_stderr = os.pipe2(os.O_CLOEXEC)
-        started = Started(frames, stdout, stderr)
+        """A new sandbox; `joins` (cgroups to join) are closed here. Raises SandboxUnavailable.
+
+        Without an answer the ends kept here are closed, with which a launcher that runs nevertheless ends.
+        """
+        with ExitStack() as kept, ExitStack() as given:
+            for descriptor in joins:
+                given.callback(os.close, descriptor)
+            try:
+                started, far_ends = open_ends(kept, given)
+                async with self._slots:
+                    answer = await self._ask(start, [*far_ends, *joins])
+                    given.close()
+                    started.pidfd, started.listener = await self._answered(answer, started.frames)
+            except (OSError, TimeoutError) as error:
+                raise SandboxUnavailable(f"cannot start a sandbox: {str(error) or 'no answer'}") from error
+            kept.pop_all()
+        return started
+
+    async def _answered(
+        self, answer: asyncio.Future[tuple[int, socket.socket]], frames: socket.socket
+    ) -> tuple[int, socket.socket]:
+        """The handles in an answer. Raises SandboxUnavailable, also when nobody is left to answer, and TimeoutError."""
+        loop = asyncio.get_running_loop()
+
+        def on_readable() -> None:
+            loop.remove_reader(frames)
+            if frames.recv(1, socket.MSG_PEEK):
+                return
+            while self._receive():
+                continue
+            if not answer.done():
+                answer.set_exception(SandboxUnavailable("it was killed before it ran"))
+
+        asked, control = loop.time(), self._control
+        loop.add_reader(frames, on_readable)
         try:
-            async with self._slots:
-                answer = await self._ask(start, [far_frames.fileno(), far_stdout, far_stderr, *joins])
-                started.pidfd, started.listener = await asyncio.wait_for(answer, _ANSWER_S)
-        except (OSError, TimeoutError) as error:
-            started.close()
-            raise SandboxUnavailable(f"cannot start a sandbox: {str(error) or 'no answer'}") from error
-        except BaseException:
-            started.close()
+            return await asyncio.wait_for(answer, self._answer_s)
+        except TimeoutError:
+            if control is self._control and self._is_stuck(asked):
+                self._lose("the zygote does not answer")
             raise
         finally:
-            far_frames.close()
-            for descriptor in (far_stdout, far_stderr, *joins):
-                os.close(descriptor)
-        frames.setblocking(False)
-        return started
+            loop.remove_reader(frames)
+
+    def _is_stuck(self, since: float) -> bool:
+        """Whether the zygote has been silent since then, and leaves unread what it was sent.
+
+        One start that takes long is no reason to end the zygote, and with it all sandboxes that came out of it.
+        """
+        if self._control is None or self._heard_at > since:
+            return False
+        unread = fcntl.ioctl(self._control, termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(unread, sys.byteorder) > 0
 
     async def _ask(self, start: Start, descriptors: list[int]) -> asyncio.Future[tuple[int, socket.socket]]:
         """Send a request; the future is its answer. A zygote that has died unnoticed is replaced."""
@@ -184,19 +172,22 @@ class ZygoteKeeper:
         self._waiting[number] = waiter
         return waiter
 
-    def _on_packet(self) -> None:
-        assert self._control is not None
+    def _receive(self) -> bool:
+        """Take one packet of the zygote's; whether there was one."""
+        if self._control is None:
+            return False
         try:
             packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 4)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             packet, descriptors = b"", []
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
         if not packet:
             self._lose("the zygote has died")
-            return
+            return False
+        self._heard_at = asyncio.get_running_loop().time()
         answer = json.loads(packet)
         waiter = self._waiting.pop(answer["id"], None)
         if waiter is None or waiter.done():
@@ -204,8 +195,13 @@ class ZygoteKeeper:
                 os.close(descriptor)
         elif "error" in answer:
             waiter.set_exception(SandboxUnavailable(answer["error"]))
+        elif len(descriptors) < 2:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            waiter.set_exception(SandboxUnavailable("too many open files"))
         else:
             waiter.set_result((descriptors[0], socket.socket(fileno=descriptors[1])))
+        return True
 
     def _lose(self, reason: str) -> None:
         logger.error("%s: %s; the next sandbox starts another", self._interpreter.kind, reason)
@@ -221,8 +217,8 @@ class ZygoteKeeper:
             self._control.close()
             self._control = None
             pidfd, self._pidfd = self._pidfd, -1
-            _send_signal(pidfd, signal.SIGKILL)
-            self._ending = asyncio.create_task(_ended(pidfd), name=f"end of the zygote of {self._interpreter.kind}")
+            send_signal(pidfd, signal.SIGKILL)
+            self._ending = asyncio.create_task(ended(pidfd), name=f"end of the zygote of {self._interpreter.kind}")
 
     async def aclose(self) -> None:
         """End the zygote, and with it all its sandboxes."""

@@ -50,6 +50,7 @@ def main(control_fd: int) -> None:
     The recipe: `binds` host paths to show, `argv` to execute as the launcher (empty: call `main` of `module`, which is
     imported before any fork), `is_root` whether sandboxes have real users and cgroups.
     """
+    os.umask(0o022)  # that of the platform may hide the prepared root from the sandboxes' users
     control = socket.socket(fileno=control_fd)
     recipe: dict[str, Any] = json.loads(control.recv(MAX_PACKET_BYTES))
     sys.argv = [""]
@@ -143,7 +144,7 @@ def _start(
             _become_sandbox(recipe, filter, request, (frame, stdout, stderr), gate)
         os.close(gate)
         socket.send_fds(control, [json.dumps(answer).encode()], [os.pidfd_open(child), listener.fileno()])
-        os.close(open_gate)
+        os.write(open_gate, b"0")
     except OSError as error:
         control.send(json.dumps({**answer, "error": str(error)}).encode())
     os._exit(0)
@@ -180,7 +181,8 @@ def _become_sandbox(
 
 def _arrange_descriptors(stdio: tuple[int, int, int], gate: int) -> None:
     """Frames at 3, output at 1 and 2, nothing else open; waits until the platform has been told of this sandbox."""
-    os.read(gate, 1)
+    if not os.read(gate, 1):
+        os._exit(70)  # who should have told it was killed
     frame, stdout, stderr = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) for fd in stdio)
     null = os.open("/dev/null", os.O_RDONLY)
     for source, target in ((null, 0), (stdout, 1), (stderr, 2), (frame, FRAME_FD)):
@@ -205,7 +207,6 @@ def _give_up_privileges(recipe: dict[str, Any], request: dict[str, Any], filter:
     linux.clear_capability_sets()
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     linux.prctl(linux.PR_SET_DUMPABLE, 1)  # the change of user took it; without it /proc/self belongs to root
-    os.umask(0o022)
     seccomp.install(filter)
 
 
