@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn on sockets that are handed in, with bounds on what comes before a body.
+"""The HTTP server: uvicorn on sockets that are handed in, with bounds on what a client may take of it.
 
 Besides the main socket it serves listeners that come and go, such as the one inside each
 sandbox's network namespace.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -20,6 +21,10 @@ from sabayon.errors import OperatorError
 MAX_HEAD_BYTES: Final = 64 * 1024
 """Request line and headers together. The longest URI that is served is 8 KiB."""
 
+MAX_EXTRA_CONNECTIONS: Final = 64
+"""At a time to one listener that is not the main one: a sandbox must not use up the platform's descriptors."""
+
+_LINGER_S: Final = 2.0
 _TOO_LARGE_TEXT: Final = b"The request's headers are larger than this server accepts."
 _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n"
@@ -29,20 +34,111 @@ _TOO_LARGE: Final = (
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-class BoundedProtocol(HttpToolsProtocol):
-    """Refuses a request whose head grows past the bound, before it is kept in memory."""
+class Patience(NamedTuple):
+    """How long a client may keep a connection without getting on, in seconds.
 
-    _head_bytes = 0
-    _is_in_head = True
+    head_s: for a whole head, and before the first. stall_s: between two parts of a body, and for taking any part of an
+    answer. idle_s: between two requests.
+    """
+
+    head_s: float = 30.0
+    stall_s: float = 60.0
+    idle_s: int = 75
+
+
+PATIENCE: Final = Patience()
+
+
+class _Timer:
+    """Calls once, unless it is set again or cleared before."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._handle: asyncio.TimerHandle | None = None
+
+    @property
+    def is_set(self) -> bool:
+        return self._handle is not None
+
+    def set(self, delay_s: float, callback: Callable[[], None]) -> None:
+        self.clear()
+        self._handle = self._loop.call_later(delay_s, callback)
+
+    def clear(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Refuses a head that grows past the bound before it is kept in memory, and hangs up on who does not get on.
+
+    peers: the connections of the same listener, where their number is bounded.
+    """
+
+    def __init__(
+        self, *args: Any, patience: Patience, peers: set[BoundedProtocol] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._patience = patience
+        self._peers = peers
+        self._head_bytes = 0
+        self._is_in_head = True
+        self._is_in_body = False
+        self._is_refused = False
+        self._unsent_bytes = 0
+        self._reading = _Timer()
+        self._writing = _Timer()
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        if self._peers is not None:
+            if len(self._peers) >= MAX_EXTRA_CONNECTIONS:
+                transport.abort()
+                return
+            self._peers.add(self)
+        self._reading.set(self._patience.head_s, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._peers is not None:
+            self._peers.discard(self)
+        self._reading.clear()
+        self._writing.clear()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         if self._is_in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self._ends_head(data):
-                self.transport.write(_TOO_LARGE)
-                self.transport.close()
+                self._refuse()
                 return
         super().data_received(data)
+        self._expect_more()
+
+    def _refuse(self) -> None:
+        """Answer, and throw away for a while what still comes: to close with it unread would destroy the answer."""
+        self._is_refused = True
+        self.transport.write(_TOO_LARGE)
+        self.transport.write_eof()
+        self._reading.set(_LINGER_S, self.transport.abort)
+
+    def _expect_more(self) -> None:
+        """Set the time by which more must have come, if any must. A head gets its time once, a body for each part."""
+        if self._is_in_body:
+            self._reading.set(self._patience.stall_s, self._on_silence)
+        elif not self._head_bytes:
+            self._reading.clear()
+        elif not self._reading.is_set:
+            self._reading.set(self._patience.head_s, self.transport.abort)
+
+    def _on_silence(self) -> None:
+        """No part of the body for long; not the client's fault while the application does not take what has come."""
+        if self.flow.read_paused:
+            self._expect_more()
+        else:
+            self.transport.abort()
 
     def _ends_head(self, data: bytes) -> bool:
         """Whether what exceeds the bound may be body that arrived together with the head."""
@@ -50,12 +146,28 @@ class BoundedProtocol(HttpToolsProtocol):
         return end >= 0 and self._head_bytes - len(data) + end <= MAX_HEAD_BYTES
 
     def on_headers_complete(self) -> None:
-        self._is_in_head = False
+        self._is_in_head, self._is_in_body = False, True
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._is_in_head, self._head_bytes = True, 0
+        self._is_in_head, self._is_in_body, self._head_bytes = True, False, 0
         super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unsent_bytes = self.transport.get_write_buffer_size()
+        self._writing.set(self._patience.stall_s, self._on_stall)
+
+    def resume_writing(self) -> None:
+        self._writing.clear()
+        super().resume_writing()
+
+    def _on_stall(self) -> None:
+        """An answer that is not taken keeps its memory, so it is given up unless some of it has gone."""
+        if self.transport.get_write_buffer_size() < self._unsent_bytes:
+            self.pause_writing()
+        else:
+            self.transport.abort()
 
 
 class _Server(uvicorn.Server):
@@ -69,16 +181,17 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """Serves one ASGI application."""
 
-    def __init__(self, app: ASGIApp, *, drain_s: float) -> None:
+    def __init__(self, app: ASGIApp, *, drain_s: float, patience: Patience = PATIENCE) -> None:
+        self._patience = patience
         self._config = uvicorn.Config(
             app,
-            http=BoundedProtocol,
+            http=functools.partial(BoundedProtocol, patience=patience),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_keep_alive=75,
+            timeout_keep_alive=patience.idle_s,
             timeout_graceful_shutdown=max(1, round(drain_s)),
             backlog=2048,
         )
@@ -96,9 +209,13 @@ class HttpServer:
             await asyncio.sleep(0.001)
 
     def listen(self, extra: socket.socket) -> Callable[[], None]:
-        """Serve `extra` as well. Calling the result stops that and closes the socket."""
+        """Serve `extra` as well. Calling the result stops that, hangs up on its clients and closes the socket."""
         loop = asyncio.get_running_loop()
-        opening = loop.create_task(loop.create_server(self._protocol, sock=extra))
+        peers: set[BoundedProtocol] = set()
+        protocol = functools.partial(
+            BoundedProtocol, self._config, self._server.server_state, {}, patience=self._patience, peers=peers
+        )
+        opening = loop.create_task(loop.create_server(protocol, sock=extra))
         self._openings.add(opening)
         opening.add_done_callback(self._openings.discard)
 
@@ -107,11 +224,10 @@ class HttpServer:
                 extra.close()
             else:
                 opened.result().close()
+            for peer in list(peers):
+                peer.transport.abort()
 
         return lambda: opening.add_done_callback(close)
-
-    def _protocol(self) -> BoundedProtocol:
-        return BoundedProtocol(self._config, self._server.server_state, {})
 
     async def aclose(self) -> None:
         """Stop accepting on the main socket, let requests under way be answered for a bounded time, close."""
