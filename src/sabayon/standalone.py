@@ -14,9 +14,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import time
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -48,18 +50,39 @@ logger = logging.getLogger("sabayon")
 def serve(settings: Settings) -> int:
     """Run the platform until it is told to stop; the exit code. Raises OperatorError when it cannot start."""
     configure_logging(settings.log_level)
+    _allow_many_open_files()
     return uvloop.run(_serve(settings))
+
+
+def _allow_many_open_files() -> None:
+    """A sandbox takes five descriptors and a connection one; the usual bound is for programs that use select(2)."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(settings: Settings) -> int:
     stop = _StopSignals()
     async with AsyncExitStack() as stack:
         platform = Standalone(settings, stop)
-        await platform.start(stack)
-        print(platform.ready_line, flush=True)
-        await stop.first.wait()
-        logger.info("stopping: running activations have %g s to finish", settings.drain_s)
+        if await _finished_before(platform.start(stack), stop.first):
+            print(platform.ready_line, flush=True)
+            await stop.first.wait()
+            logger.info("stopping: running activations have %g s to finish", settings.drain_s)
     return 0
+
+
+async def _finished_before(work: Coroutine[Any, Any, None], event: asyncio.Event) -> bool:
+    """Whether `work` was done before `event` was set; if not, it has been cancelled. Raises what `work` raises."""
+    working = asyncio.create_task(work)
+    waiting = asyncio.create_task(event.wait())
+    await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    working.cancel()
+    try:
+        await working
+    except asyncio.CancelledError:
+        return False
+    return True
 
 
 class _StopSignals:
@@ -100,8 +123,8 @@ class Standalone:
         server = HttpServer(router, drain_s=settings.drain_s + 2)
         driver = await self._start_driver(stack, server, sock.getsockname()[1])
         invoker = Invoker(driver, store.artifacts, store.activations, **self._invoker_settings(driver))
-        await invoker.start()
         stack.push_async_callback(invoker.aclose)
+        await invoker.start()
 
         services = Services(
             artifacts=store.artifacts,
@@ -116,12 +139,12 @@ class Standalone:
         router.mount("/", create_app(services, is_access_logged=settings.access_log))
         provider = AlarmsProvider(store.ledger("alarms"), Client(api_host))
         router.mount("/provider/alarms/", provider.app)
-        await server.start(sock)
         stack.push_async_callback(self._drain, server, invoker, services)
+        await server.start(sock)
         await recover(services)
         await asyncio.to_thread(install_catalog, Client(api_host, system.auth_key))
-        await provider.start()
         stack.push_async_callback(provider.aclose)
+        await provider.start()
         self.ready_line = _ready_line(api_host, driver, properties)
 
     async def _start_driver(self, stack: AsyncExitStack, server: HttpServer, port: int) -> SandboxDriver:
@@ -134,11 +157,11 @@ class Standalone:
             serve_api=server.listen,
             result_limit_bytes=max(limits.payload_bytes, limits.truncation_bytes),
         )
+        stack.push_async_callback(driver.aclose)
         try:
             await driver.start()
         except SandboxUnavailable as error:
             raise OperatorError(f"cannot isolate actions on this machine: {error}") from error
-        stack.push_async_callback(driver.aclose)
         return driver
 
     def _invoker_settings(self, driver: SandboxDriver) -> dict[str, Any]:

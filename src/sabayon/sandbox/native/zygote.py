@@ -191,11 +191,18 @@ def _arrange_descriptors(stdio: tuple[int, int, int], gate: int) -> None:
 
 
 def _limit(request: dict[str, Any]) -> None:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))
+    _bound(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
+    _bound(resource.RLIMIT_CORE, 0)
+    _bound(resource.RLIMIT_MEMLOCK, 65536)
     if request["address_space_bytes"]:
-        resource.setrlimit(resource.RLIMIT_AS, (request["address_space_bytes"],) * 2)
+        _bound(resource.RLIMIT_AS, request["address_space_bytes"])
+
+
+def _bound(kind: int, most: int) -> None:
+    """At most that much, and never more than this process may have."""
+    _, hard = resource.getrlimit(kind)
+    bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(kind, (bound, bound))
 
 
 def _give_up_privileges(recipe: dict[str, Any], request: dict[str, Any], filter: bytes) -> None:
