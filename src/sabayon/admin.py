@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from sabayon.bootstrap import with_key
+from sabayon.bootstrap import put_alone, with_key
 from sabayon.data_directory import DATABASE
 from sabayon.entity.identity import MIN_SUBJECT_CHARS, Identity, new_identity, new_secret
 from sabayon.entity.limits import effective_limits
@@ -82,7 +82,7 @@ def create(name: str, subject: str | None, auth: str | None, data_dir: Path) -> 
         if await identities.by_namespace(name):
             raise OperatorError(f"the namespace {name!r} exists already")
         identity = with_key(new_identity(name, subject), auth)
-        await identities.put(identity)
+        await put_alone(identities, identity)
         return identity
 
     click.echo(on_identities(data_dir, work).auth_key)

@@ -24,8 +24,16 @@ async def ensure_namespaces(identities: Identities, guest_key: str) -> tuple[Ide
     guest = with_key(guest, guest_key)
     for identity in (guest, system):
         if await identities.by_namespace(identity.namespace) != identity:
-            await identities.put(identity)
+            await put_alone(identities, identity)
     return guest, system
+
+
+async def put_alone(identities: Identities, identity: Identity) -> None:
+    """Create or replace an identity. Raises OperatorError when its key would select two namespaces."""
+    other = await identities.by_uuid(identity.uuid)
+    if other is not None and other.namespace != identity.namespace:
+        raise OperatorError(f"the namespace {other.namespace!r} has a key with this UUID already")
+    await identities.put(identity)
 
 
 def with_key(identity: Identity, auth_key: str | None) -> Identity:
