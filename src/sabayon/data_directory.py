@@ -48,10 +48,13 @@ def _lock(descriptor: int, directory: Path) -> None:
 def write_wskprops(directory: Path, api_host: str, auth_key: str, home: Path | None) -> Path:
     """Write `wskprops` in the directory, and `~/.wskprops` if there is none. Returns the file that `wsk` will read.
 
-    A `~/.wskprops` that exists is never touched, whatever it says.
+    A `~/.wskprops` that exists is never touched, whatever it says. Raises OperatorError.
     """
     own = directory / WSKPROPS
-    _write_private(own, api_host, auth_key, os.O_TRUNC)
+    try:
+        _write_private(own, api_host, auth_key, os.O_TRUNC)
+    except OSError as error:
+        raise OperatorError(f"cannot write {own}: {error.strerror}") from error
     if home is None:
         return own
     personal = home / ".wskprops"

@@ -7,6 +7,7 @@ file is the field's name, its variable `SABAYON_` and the name in upper case.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -123,12 +124,15 @@ def _known(name: str, where: str) -> None:
 def _typed(name: str, value: Any) -> Any:
     wanted = get_type_hints(Settings)[name]
     try:
+        if not isinstance(value, _ACCEPTED[wanted]) or (isinstance(value, bool) and wanted is not bool):
+            raise TypeError
         return _BOOLEANS[str(value).lower()] if wanted is bool else wanted(value)
     except (KeyError, TypeError, ValueError) as error:
         raise OperatorError(f"the setting {name} must be {_EXPECTED[wanted]}, not {value!r}") from error
 
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_ACCEPTED = {bool: bool | str, int: int | str, float: int | float | str, str: str, Path: str | Path}
 _EXPECTED = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
 
 
@@ -143,8 +147,8 @@ def _check(settings: Settings) -> None:
             raise OperatorError(f"the settings min_{stem}, default_{stem} and max_{stem} must be in this order")
     for setting in dataclasses.fields(settings):
         value = getattr(settings, setting.name)
-        if isinstance(value, int | float) and value < 0:
-            raise OperatorError(f"the setting {setting.name} must not be negative, not {value}")
+        if isinstance(value, int | float) and not 0 <= value < math.inf:
+            raise OperatorError(f"the setting {setting.name} must not be negative or without end, not {value}")
 
 
 def machine_memory_mb() -> int:

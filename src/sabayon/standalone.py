@@ -162,6 +162,8 @@ class Standalone:
             await driver.start()
         except SandboxUnavailable as error:
             raise OperatorError(f"cannot isolate actions on this machine: {error}") from error
+        if not any(kind.startswith("nodejs:") for kind in driver.kinds):
+            logger.warning("Node.js actions cannot run: there is no `node` on the PATH of this process")
         return driver
 
     def _invoker_settings(self, driver: SandboxDriver) -> dict[str, Any]:

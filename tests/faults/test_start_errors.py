@@ -61,6 +61,20 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     assert "cannot use the data directory /proc/sabayon" in text
 
 
+def test_a_file_that_the_platform_writes_itself_and_cannot(tmp_path: Path) -> None:
+    (tmp_path / "data" / "wskprops").mkdir(parents=True)
+    text = refused(up(tmp_path, "--port", "0", "--data-dir", str(tmp_path / "data")))
+    assert f"cannot write {tmp_path / 'data' / 'wskprops'}: Is a directory" in text
+
+
+def test_a_machine_without_nodejs_serves_python_and_says_so(tmp_path: Path) -> None:
+    with running(tmp_path, environment={"PATH": "/nowhere"}) as platform:
+        assert "runtimes: python:" in platform.ready_line
+        platform.create_action("hello", "def main(args): return {'ok': True}")
+        assert platform.invoke("hello").json["response"]["result"] == {"ok": True}
+    assert "there is no `node` on the PATH" in (tmp_path / "platform.log").read_text()
+
+
 @pytest.mark.parametrize(
     ("flags", "environment", "text"),
     [

@@ -41,6 +41,8 @@ def test_the_settings_file_may_be_named_by_the_environment(tmp_path: Path) -> No
         ({"SABAYON_LOG_LEVEL": "loud"}, "log_level must be"),
         ({"SABAYON_MIN_MEMORY_MB": "600"}, "must be in this order"),
         ({"SABAYON_DRAIN_S": "-1"}, "drain_s must not be negative"),
+        ({"SABAYON_DRAIN_S": "nan"}, "drain_s must not be negative or without end, not nan"),
+        ({"SABAYON_KEEP_ALIVE_S": "inf"}, "keep_alive_s must not be negative or without end, not inf"),
         ({"SABAYON_CONFIG": "/nowhere/at/all.toml"}, "cannot read the settings file /nowhere/at/all.toml"),
     ],
 )
@@ -49,6 +51,23 @@ def test_a_wrong_setting_is_one_clear_line(environment: dict[str, str], text: st
         load_settings({}, environment)
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("port = 3.7", "port must be a whole number, not 3.7"),
+        ("port = true", "port must be a whole number, not True"),
+        ("host = 7", "host must be text, not 7"),
+        ("access_log = 1", "access_log must be true or false, not 1"),
+        ("drain_s = [1]", r"drain_s must be a number, not \[1\]"),
+    ],
+)
+def test_a_value_of_another_type_in_the_file_is_refused_and_not_bent(tmp_path: Path, line: str, text: str) -> None:
+    config = tmp_path / "sabayon.toml"
+    config.write_text(line)
+    with pytest.raises(OperatorError, match=text):
+        load_settings({}, {}, config)
 
 
 def test_an_unknown_key_in_the_file_is_named_with_the_file(tmp_path: Path) -> None:
