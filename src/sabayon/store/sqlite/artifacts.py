@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -45,13 +46,21 @@ class SqliteArtifacts:
 
     async def write(self, changes: Sequence[Put | Delete]) -> list[int]:
         prepared = [(row_of(c.entity) if isinstance(c, Put) else c.id, c.expected) for c in changes]
-        revisions = await self._writer.submit(lambda connection: _apply(connection, prepared), is_durable=True)
-        for change, (row, _), revision in zip(changes, prepared, revisions, strict=True):
+        committed = self._writer.submit(lambda connection: _apply(connection, prepared), is_durable=True)
+
+        def update_cache(committed: asyncio.Future[list[int]]) -> None:
+            if committed.exception() is None:
+                self._written(changes, [row for row, _ in prepared], committed.result())
+
+        committed.add_done_callback(update_cache)
+        return await asyncio.shield(committed)  # cancelling stops no write: the cache must learn of it all the same
+
+    def _written(self, changes: Sequence[Put | Delete], rows: Sequence[Row | str], revisions: Sequence[int]) -> None:
+        for change, row, revision in zip(changes, rows, revisions, strict=True):
             if isinstance(change, Put) and isinstance(row, Row):
                 self._cache.written(row.id, Document(without_code(change.entity), revision), len(row.body))
             else:
                 self._cache.removed(str(row))
-        return revisions
 
     async def list(
         self,

@@ -2,7 +2,7 @@
 
 A group with a durable write in it is committed with fsync. A group of activation
 records alone is committed to the write-ahead log without; at most a second later an
-empty durable commit brings it to the disk.
+empty durable commit brings it to the disk. A group that changes nothing needs none.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ class Writer:
     def _commit(self, connection: sqlite3.Connection, group: list[_Unit]) -> None:
         is_durable = any(unit.is_durable for unit in group)
         results: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        changes_before = connection.total_changes
         try:
             self._begin(connection, is_durable=is_durable)
             results = [(unit.future, *_perform(connection, unit)) for unit in group]
@@ -107,7 +108,7 @@ class Writer:
             self.commits += 1
             if is_durable:
                 self._unflushed_since = 0.0
-            elif not self._unflushed_since:
+            elif not self._unflushed_since and connection.total_changes != changes_before:
                 self._unflushed_since = time.monotonic()
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
             self._loop.call_soon_threadsafe(_deliver, results)
