@@ -183,6 +183,20 @@ def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Pa
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("version", [0, 1], ids=["without version", "with a version"])
+def test_a_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path, version: int) -> None:
+    path = tmp_path / DATABASE
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE bookmarks (url TEXT)")
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(OperatorError, match="is not one of Sabayon's"):
+        open_and_close(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [DATABASE]
+
+
 def test_a_database_that_is_a_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / DATABASE).mkdir()
     with pytest.raises(OperatorError, match="cannot be used"):

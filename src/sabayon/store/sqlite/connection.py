@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from importlib import resources
 from pathlib import Path
@@ -12,6 +13,10 @@ from sabayon.errors import OperatorError
 BUSY_S: Final = 10.0
 _CHECKED_BYTES: Final = 32 * 1024 * 1024
 """Databases up to this size are checked whole at each start; larger ones would delay it."""
+
+
+APPLICATION_ID: Final = int.from_bytes(b"Saby")
+"""In the header of every database of ours: a file of another program is not taken for an old one of this."""
 
 
 def connect(path: Path, *, is_reader: bool = False) -> sqlite3.Connection:
@@ -30,6 +35,8 @@ def prepare(path: Path) -> None:
     """Make the database, or check it and bring its schema up to date. Raises OperatorError, having changed nothing."""
     try:
         existed = path.exists() and path.stat().st_size > 0
+        if existed:
+            _check_ours(path)
         path.touch(mode=0o600)
         connection = connect(path)
     except (OSError, sqlite3.Error) as error:
@@ -50,6 +57,15 @@ def _unusable(path: Path, error: Exception) -> str:
     return f"the database {path} cannot be used: {error}"
 
 
+def _check_ours(path: Path) -> None:
+    """Raises OperatorError for the database of another program. To be called before anything is written to it."""
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        [[application_id]] = connection.execute("PRAGMA application_id")
+        [[tables]] = connection.execute("SELECT count(*) FROM sqlite_schema")
+    if tables and application_id != APPLICATION_ID:
+        raise OperatorError(f"the database {path} is not one of Sabayon's; move it away; nothing was changed")
+
+
 def _check(path: Path, connection: sqlite3.Connection) -> None:
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
@@ -66,6 +82,7 @@ def _migrate(path: Path, connection: sqlite3.Connection) -> None:
     if version > len(scripts):
         connection.execute("ROLLBACK")
         raise OperatorError(f"the database {path} was written by a newer version of Sabayon; install that version")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     for number, script in enumerate(scripts[version:], start=version + 1):
         for statement in script.read_text().split(";\n"):
             connection.execute(statement)
