@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -25,18 +26,27 @@ from sabayon.provider.alarms.validation import Invalid, Owner, new_timer, update
 PREFIX: Final = ("provider", "alarms", "v1", "triggers")
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 OWN: Final = "_"
+_NOT_AUTHENTICATED: Final = "Trigger authentication request failed."
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Answer = tuple[int, dict[str, Any]]
 
 _DONE: Final[Answer] = (200, {"status": "success"})
+_FAILURES: Final = {
+    "POST": "error creating alarm trigger.",
+    "GET": "there was an error while reading the trigger from the database.",
+    "PUT": "there was an error while updating the trigger in the database.",
+    "DELETE": "there was an error while deleting the trigger from the database.",
+}
+
+logger = logging.getLogger("sabayon.alarms")
 
 
 class _Refused(Exception):
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, **more: str) -> None:
         super().__init__(text)
-        self.answer: Answer = (status, {"error": text})
+        self.answer: Answer = (status, {"error": text, **more})
 
 
 class AlarmsApi:
@@ -54,6 +64,9 @@ class AlarmsApi:
             status, document = refused.answer
         except Invalid as invalid:
             status, document = 400, {"error": str(invalid)}
+        except Exception:
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            status, document = 500, {"error": _FAILURES.get(scope["method"], "internal error")}
         body = msgspec.json.encode(document)
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -140,7 +153,9 @@ def _view(timer: Timer) -> dict[str, Any]:
 
 
 def _not_authenticated(status: int) -> _Refused:
-    return _Refused(503 if status == UNREACHABLE else status, "Trigger authentication request failed.")
+    if status == UNREACHABLE:
+        return _Refused(400, _NOT_AUTHENTICATED, message="the API host did not answer")
+    return _Refused(status, _NOT_AUTHENTICATED)
 
 
 def _auth_key(scope: dict[str, Any]) -> str:
@@ -151,7 +166,7 @@ def _auth_key(scope: dict[str, Any]) -> str:
     except (binascii.Error, UnicodeDecodeError):
         key = ""
     if scheme.lower() != "basic" or ":" not in key:
-        raise _Refused(401, "Trigger authentication request failed.")
+        raise _Refused(401, _NOT_AUTHENTICATED)
     return key
 
 

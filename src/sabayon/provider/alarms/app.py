@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from sabayon.client import Client
 from sabayon.provider.alarms.api import AlarmsApi
-from sabayon.provider.alarms.clock import SystemClock
+from sabayon.provider.alarms.clock import Clock, SystemClock
 from sabayon.provider.alarms.engine import Engine, Ledger
-from sabayon.provider.alarms.platform import RestPlatform
+from sabayon.provider.alarms.platform import RestClient, RestPlatform
 
 
 class AlarmsProvider:
-    """Timers over a ledger. `app` is served below `/provider/alarms`."""
+    """Timers over a ledger. `app` is served below `/provider/alarms`. client: with no key of its own."""
 
-    def __init__(self, ledger: Ledger, client: Client) -> None:
-        clock = SystemClock()
-        self._platform = RestPlatform(client)
+    def __init__(self, ledger: Ledger, client: RestClient, clock: Clock | None = None) -> None:
+        clock = clock or SystemClock()
+        self._platform = RestPlatform(client, clock)
         self._engine = Engine(ledger, self._platform, clock)
         self.app = AlarmsApi(self._engine, self._platform, clock)
 

@@ -1,7 +1,8 @@
 """The timers that are running: a heap of due times, and a task for each fire.
 
 What comes next is written before a trigger is fired: a timer that was due while the platform
-was down fires once when it is back, and none fires the same point of its schedule twice.
+was down fires once when it is back, and none fires the same point of its schedule twice. A
+timer that fires only once is the exception: it is due until it has been fired, lest it be lost.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import asyncio
 import heapq
 import logging
 from collections.abc import Coroutine
-from typing import Any, Protocol
+from itertools import count
+from typing import Any, Final, Protocol
 
 import msgspec
-from msgspec.structs import replace
 
 from sabayon.provider.alarms.clock import Clock
 from sabayon.provider.alarms.firing import (
@@ -21,15 +22,22 @@ from sabayon.provider.alarms.firing import (
     Done,
     Dropped,
     Retry,
+    begun,
+    dropped,
+    failed,
     is_throttled,
+    reason_at_start,
     reason_to_end,
     verdict,
 )
 from sabayon.provider.alarms.platform import Platform
-from sabayon.provider.alarms.schedule import next_due
 from sabayon.provider.alarms.timer import Reason, Timer, decode, encode
 
 logger = logging.getLogger("sabayon.alarms")
+
+MAX_IN_FLIGHT: Final = 16
+"""Fires of one timer that are sent or retried at a time; points of the schedule beyond that are left out."""
+_SPARE_ENTRIES: Final = 64
 
 
 class Ledger(Protocol):
@@ -42,6 +50,14 @@ class Ledger(Protocol):
     async def delete(self, key: str) -> None: ...
 
 
+class _Running:
+    """A timer from its creation or update to the next one."""
+
+    def __init__(self, timer: Timer) -> None:
+        self.timer = timer
+        self.in_flight = 0
+
+
 class Engine:
     """Fires triggers on time."""
 
@@ -49,32 +65,36 @@ class Engine:
         self._ledger = ledger
         self._platform = platform
         self._clock = clock
-        self._timers: dict[str, Timer] = {}
-        self._due: list[tuple[int, str]] = []
+        self._running: dict[str, _Running] = {}
+        self._due: list[tuple[int, int, _Running]] = []
+        self._order = count()
         self._has_changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._loop: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take up the timers of earlier runs."""
         for key, document in await self._ledger.load():
             try:
                 timer = decode(document)
-            except msgspec.MsgspecError as error:
+                reason = reason_at_start(timer, self._clock.now_ms()) if timer.is_active else None
+            except (msgspec.MsgspecError, ValueError) as error:
                 logger.error("the timer of trigger %s cannot be read and is left alone: %s", key, error)
                 continue
-            self._keep(timer)
-        self._loop = asyncio.create_task(self._run(), name="alarms")
+            running = self._keep(timer)
+            if reason:
+                await self._disable(running, reason)
+        self._spawn(self._run())
 
     async def aclose(self) -> None:
         """Fire no more."""
-        tasks = [*self._tasks, *([self._loop] if self._loop else [])]
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def find(self, key: str) -> Timer | None:
-        return self._timers.get(key)
+        running = self._running.get(key)
+        return running.timer if running else None
 
     async def put(self, timer: Timer) -> None:
         """Keep `timer` in place of the one of its trigger."""
@@ -84,27 +104,57 @@ class Engine:
 
     async def remove(self, key: str) -> None:
         """Forget the timer of a trigger."""
-        self._timers.pop(key, None)
+        self._running.pop(key, None)
         await self._ledger.delete(key)
 
-    def _keep(self, timer: Timer) -> None:
-        self._timers[timer.key] = timer
-        if timer.due_ms is not None:
-            heapq.heappush(self._due, (timer.due_ms, timer.key))
-            self._has_changed.set()
+    def _keep(self, timer: Timer) -> _Running:
+        running = self._running[timer.key] = _Running(timer)
+        self._schedule(running)
+        return running
+
+    def _schedule(self, running: _Running) -> None:
+        if running.timer.due_ms is None:
+            return
+        if len(self._due) > 2 * len(self._running) + _SPARE_ENTRIES:
+            self._due = [entry for entry in self._due if self._is_valid(entry)]
+            heapq.heapify(self._due)
+        heapq.heappush(self._due, (running.timer.due_ms, next(self._order), running))
+        self._has_changed.set()
+
+    def _is_current(self, running: _Running) -> bool:
+        return self._running.get(running.timer.key) is running
+
+    def _is_valid(self, entry: tuple[int, int, _Running]) -> bool:
+        due, _, running = entry
+        return self._is_current(running) and running.timer.due_ms == due
 
     async def _run(self) -> None:
         while True:
             self._has_changed.clear()
             now = self._clock.now_ms()
             while self._due and self._due[0][0] <= now:
-                due, key = heapq.heappop(self._due)
-                timer = self._timers.get(key)
-                if timer is not None and timer.due_ms == due:
-                    # Marked at once: an entry of the same time, left by an update, must not start it again.
-                    self._keep(replace(timer, due_ms=next_due(timer, now)))
-                    self._spawn(self._fire(self._timers[key]))
+                entry = heapq.heappop(self._due)
+                if self._is_valid(entry):
+                    self._begin(entry[2], now)
             await self._clock.wait(self._has_changed, self._due[0][0] if self._due else None)
+
+    def _begin(self, running: _Running, now_ms: int) -> None:
+        try:
+            following = begun(running.timer, now_ms)
+        except ValueError as error:
+            self._spawn(self._disable(running, failed("initialization", str(error))))
+            return
+        if running.in_flight == MAX_IN_FLIGHT:
+            following = dropped(following, now_ms)
+        else:
+            running.in_flight += 1
+            self._spawn(self._fire(running))
+            if running.in_flight == MAX_IN_FLIGHT:
+                logger.warning(
+                    "trigger %s has %d fires under way; it is not fired meanwhile", following.key, MAX_IN_FLIGHT
+                )
+        running.timer = following
+        self._schedule(running)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -116,48 +166,53 @@ class Engine:
         if not task.cancelled() and (error := task.exception()):
             logger.error("a timer failed", exc_info=error)
 
-    async def _fire(self, timer: Timer) -> None:
-        """One point of a schedule, from its due time to what follows from it. timer: its next due time is set."""
-        if self._timers.get(timer.key) is not timer:
-            return
-        await self._ledger.put(timer.key, encode(timer))
-        outcome = await self._attempts(timer)
-        current = self._timers.get(timer.key)
-        if current is None or (current.auth_key, current.changed_ms) != (timer.auth_key, timer.changed_ms):
+    async def _fire(self, running: _Running) -> None:
+        """One point of a schedule, from its due time to what follows from it."""
+        try:
+            if running.timer.kind != "once":
+                await self._write(running)
+            outcome = await self._attempts(running)
+        finally:
+            running.in_flight -= 1
+        if not self._is_current(running):
             return
         if isinstance(outcome, Disabled):
-            logger.info("the timer of trigger %s stops: %s", timer.key, outcome.reason.message)
-            await self._disable(current, outcome.reason)
+            logger.info("the timer of trigger %s stops: %s", running.timer.key, outcome.reason.message)
+            await self._disable(running, outcome.reason)
             return
-        if isinstance(outcome, Done):
-            current = replace(current, fired=current.fired + 1)
-            self._timers[current.key] = current
-        if reason := reason_to_end(current):
-            await self._end(current, reason)
-        elif current.max_triggers > 0:
-            await self._ledger.put(current.key, encode(current))
+        if isinstance(outcome, Dropped):
+            running.timer = dropped(running.timer, self._clock.now_ms())
+            self._schedule(running)
+            await self._write(running)
+        if running.in_flight == 0 and (reason := reason_to_end(running.timer)):
+            await self._end(running, reason)
 
-    async def _attempts(self, timer: Timer) -> Done | Dropped | Disabled:
+    async def _write(self, running: _Running) -> None:
+        if self._is_current(running):
+            await self._ledger.put(running.timer.key, encode(running.timer))
+
+    async def _attempts(self, running: _Running) -> Done | Dropped | Disabled:
         attempts = throttled = 0
-        while True:
-            status = await self._platform.fire(timer)
+        while self._is_current(running):
+            status = await self._platform.fire(running.timer)
             attempts += 1
             throttled += is_throttled(status)
             outcome = verdict(status, attempts, throttled)
             if not isinstance(outcome, Retry):
                 if isinstance(outcome, Dropped):
-                    logger.error("a fire of trigger %s is dropped after %d attempts", timer.key, attempts)
+                    logger.error("a fire of trigger %s is dropped after %d attempts", running.timer.key, attempts)
                 return outcome
             await self._clock.sleep(outcome.delay_s)
-            if self._timers.get(timer.key) is None:
-                return Dropped()
+        return Dropped()
 
-    async def _end(self, timer: Timer, reason: Reason) -> None:
+    async def _end(self, running: _Running, reason: Reason) -> None:
+        timer = running.timer
         if timer.kind == "once" and timer.delete_after_fire in ("true", "rules"):
             await self.remove(timer.key)
             await self._platform.remove_trigger(timer, with_rules=timer.delete_after_fire == "rules")
         else:
-            await self._disable(timer, reason)
+            await self._disable(running, reason)
 
-    async def _disable(self, timer: Timer, reason: Reason) -> None:
-        await self.put(timer.disabled(reason, self._clock.now_ms()))
+    async def _disable(self, running: _Running, reason: Reason) -> None:
+        """Stop `running`, fires of it that wait included."""
+        await self.put(running.timer.disabled(reason, self._clock.now_ms()))

@@ -1,10 +1,13 @@
-"""What follows from the answer to a fire. Pure."""
+"""What follows from the start of the platform, from a point of the schedule, from the answer to a fire. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec.structs import replace
+
+from sabayon.provider.alarms.schedule import moment_ms, next_due
 from sabayon.provider.alarms.timer import AUTO, Reason, Timer
 
 MAX_RETRIES: Final = 10
@@ -65,12 +68,46 @@ def is_final(status: int) -> bool:
     return 400 <= status < 500 and status not in _TEMPORARY
 
 
+def reason_at_start(timer: Timer, now_ms: int) -> Reason | None:
+    """Why `timer`, active in an earlier run, is not taken up again; None when it is.
+
+    One that fell due meanwhile is, unless its stop date has passed as well.
+    """
+    if timer.due_ms is None:
+        return reason_to_end(timer)
+    if timer.stop_date is not None and moment_ms(timer.stop_date) <= now_ms:
+        return failed("initialization", "the stop date has expired")
+    return None
+
+
+def begun(timer: Timer, now_ms: int) -> Timer:
+    """`timer` once it is being fired: counted, and due again at the first point of its schedule after `now_ms`.
+
+    Raises ValueError when the schedule cannot be read.
+    """
+    fired = timer.fired + 1
+    is_last = 0 < timer.max_triggers <= fired
+    return replace(timer, fired=fired, due_ms=None if is_last else next_due(timer, now_ms))
+
+
+def dropped(timer: Timer, now_ms: int) -> Timer:
+    """`timer` when a fire was given up: another one takes its place in the count."""
+    fewer = replace(timer, fired=timer.fired - 1)
+    is_due_again = timer.due_ms is None and timer.max_triggers > 0
+    return replace(fewer, due_ms=next_due(fewer, now_ms)) if is_due_again else fewer
+
+
 def reason_to_end(timer: Timer) -> Reason | None:
-    """Why `timer`, just fired and counted, does not fire again; None while it does."""
+    """Why `timer`, fired as often as it was due, does not fire again; None while it does."""
+    if timer.due_ms is not None:
+        return None
     if timer.kind == "once":
         return Reason(AUTO, "Automatically disabled after firing once")
     if 0 < timer.max_triggers <= timer.fired:
         return Reason(AUTO, "Automatically disabled after reaching max triggers")
-    if timer.due_ms is None:
-        return Reason(AUTO, f"Automatically disabled after firing last scheduled {timer.kind} trigger")
-    return None
+    return Reason(AUTO, f"Automatically disabled after firing last scheduled {timer.kind} trigger")
+
+
+def failed(stage: str, error: str) -> Reason:
+    """The timer cannot be scheduled. stage: `initialization` or `creation`."""
+    return Reason(AUTO, f"Automatically disabled after receiving error on trigger {stage}: {error}")

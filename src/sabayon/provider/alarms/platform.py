@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
-from sabayon.client import Client, ConnectionFailed, Response
+from sabayon.client import ConnectionFailed, Response
+from sabayon.provider.alarms.clock import Clock
 from sabayon.provider.alarms.firing import UNREACHABLE
 from sabayon.provider.alarms.timer import Timer
 
@@ -39,11 +41,22 @@ class Platform(Protocol):
         ...
 
 
-class RestPlatform:
-    """Over HTTP, in threads of its own."""
+class RestClient(Protocol):
+    """What is asked of `sabayon.client.Client`."""
 
-    def __init__(self, client: Client) -> None:
+    def with_key(self, auth_key: str) -> RestClient: ...
+
+    def request(self, method: str, path: str, *, body: object = None) -> Response:
+        """Raises ConnectionFailed."""
+        ...
+
+
+class RestPlatform:
+    """Over HTTP, in threads of its own: the client blocks."""
+
+    def __init__(self, client: RestClient, clock: Clock) -> None:
         self._client = client
+        self._clock = clock
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="alarms")
 
     def close(self) -> None:
@@ -79,14 +92,13 @@ class RestPlatform:
             response = await self._request(auth_key, "DELETE", route)
             if response is None or response.status != _CONFLICT:
                 return
-            await asyncio.sleep(1)
+            await self._clock.sleep(1)
         logger.warning("%s could not be deleted: it is changed all the time", route)
 
     async def _request(self, auth_key: str, method: str, route: str, body: Any = None) -> Response | None:
-        client = self._client.with_key(auth_key)
-        loop = asyncio.get_running_loop()
+        request = functools.partial(self._client.with_key(auth_key).request, method, route, body=body)
         try:
-            return await loop.run_in_executor(self._threads, lambda: client.request(method, route, body=body))
+            return await asyncio.get_running_loop().run_in_executor(self._threads, request)
         except ConnectionFailed as error:
             logger.warning("%s", error)
             return None

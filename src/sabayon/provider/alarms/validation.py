@@ -6,8 +6,9 @@ from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
+from sabayon.provider.alarms.firing import failed
 from sabayon.provider.alarms.schedule import moment_ms, next_due, next_match, zone
-from sabayon.provider.alarms.timer import ADMIN, Moment, Timer
+from sabayon.provider.alarms.timer import ADMIN, Moment, Reason, Timer
 
 START_DELAY_MS: Final = 30_000
 """When an interval starts that says nothing about it."""
@@ -43,7 +44,7 @@ def new_timer(owner: Owner, given: Parameters, now_ms: int) -> Timer:
 
 
 def updated_timer(timer: Timer, given: Parameters, now_ms: int) -> Timer:
-    """`timer` with what `given` changes, active again. Raises Invalid.
+    """`timer` with what `given` changes, counted from zero, and active again unless it is never due. Raises Invalid.
 
     What may change depends on what the timer is, not on the feed that is asked.
     """
@@ -56,12 +57,19 @@ def updated_timer(timer: Timer, given: Parameters, now_ms: int) -> Timer:
     changed = change(timer, given, now_ms)
     if given.get("trigger_payload") not in (None, ""):
         changed = replace(changed, payload=_payload(given["trigger_payload"]))
-    if changed == timer:
-        if not _is_any_supplied(timer, given):
-            raise Invalid("no updatable parameters were specified")
-        changed = timer
-    active = replace(changed, reason=None, changed_ms=now_ms)
-    return replace(active, due_ms=next_due(active, now_ms))
+    if not _is_any_supplied(timer, given):
+        raise Invalid("no updatable parameters were specified")
+    active = replace(changed, reason=None, fired=0, changed_ms=now_ms)
+    due = next_due(active, now_ms)
+    return replace(active, due_ms=due) if due is not None else active.disabled(_nothing_due(active, now_ms), now_ms)
+
+
+def _nothing_due(timer: Timer, now_ms: int) -> Reason:
+    if timer.kind == "once":
+        return failed("creation", "the fire once date has expired")
+    is_over = timer.stop_date is not None and moment_ms(timer.stop_date) <= now_ms
+    text = "the stop date has expired" if is_over else "the next scheduled trigger fire is after the stop date"
+    return failed("creation", text)
 
 
 _UPDATABLE: Final = {
@@ -93,8 +101,8 @@ def _interval(timer: Timer, given: Parameters, now_ms: int) -> Timer:
         raise Invalid("interval trigger feed is missing the minutes parameter")
     minutes = _minutes(given["minutes"])
     start = _future(given, "startDate", now_ms) if given.get("startDate") else now_ms + START_DELAY_MS
-    stop, _ = _stop(given, now_ms, start, "maxTriggers is not supported for the interval trigger feed")
-    return replace(timer, minutes=minutes, start_date=start, stop_date=stop)
+    stop, limit = _stop(given, now_ms, start, "maxTriggers is not supported for the interval trigger feed")
+    return replace(timer, minutes=minutes, start_date=start, stop_date=stop, max_triggers=limit)
 
 
 def _cron(timer: Timer, given: Parameters, now_ms: int) -> Timer:
@@ -117,14 +125,14 @@ def _cron(timer: Timer, given: Parameters, now_ms: int) -> Timer:
 
 
 def _with_a_fire(timer: Timer, now_ms: int) -> Timer:
-    if timer.stop_date is not None and next_due(timer, now_ms) is None:
+    if next_due(timer, now_ms) is None:
         raise Invalid("the first scheduled trigger fire is not until after the stop date")
     return timer
 
 
 def _changed_once(timer: Timer, given: Parameters, now_ms: int) -> Timer:
     date = _future(given, "date", now_ms) if given.get("date") else timer.date
-    is_given = given.get("deleteAfterFire") is not None
+    is_given = given.get("deleteAfterFire") not in (None, "")
     return replace(
         timer, date=date, delete_after_fire=_delete_after_fire(given) if is_given else timer.delete_after_fire
     )
@@ -142,7 +150,8 @@ def _changed_cron(timer: Timer, given: Parameters, now_ms: int) -> Timer:
     start, stop = _changed_dates(timer, given, now_ms)
     strict = timer.strict if given.get("strict") is None else _flag(given["strict"])
     changed = replace(timer, cron=cron, timezone=timezone, strict=strict, start_date=start, stop_date=stop)
-    return _with_a_fire(changed, now_ms)
+    is_rescheduled = any(given.get(name) for name in ("cron", "timezone", "startDate", "stopDate"))
+    return _with_a_fire(changed, now_ms) if is_rescheduled else changed
 
 
 def _changed_dates(timer: Timer, given: Parameters, now_ms: int) -> tuple[Moment | None, Moment | None]:
@@ -236,7 +245,7 @@ def _max_triggers(value: Any) -> int:
 def _payload(value: Any) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
-    return {"payload": "" if value is None else value}
+    return {} if value is None else {"payload": value}
 
 
 def _flag(value: Any) -> bool:
