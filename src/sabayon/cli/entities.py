@@ -9,7 +9,7 @@ import click
 
 from sabayon.cli.context import session
 from sabayon.cli.failures import CommandFailed
-from sabayon.cli.flags import flag, integer_flag, text_flag
+from sabayon.cli.flags import flag, integer_flag
 from sabayon.cli.models import SHOW, annotation, field_of
 from sabayon.cli.names import DEFAULT, QualifiedName, shown_namespace
 from sabayon.cli.style import bold, heading, say, say_json, say_ok
@@ -29,14 +29,15 @@ def list_flags() -> list[click.Option]:
 
 
 def output_flag() -> click.Option:
-    return text_flag("--output", metavar="FORMAT", help="table, or json for the server's answer", default="table")
+    """How a list is printed: `table` or `json`."""
 
+    def known(ctx: click.Context, param: click.Parameter, value: str) -> str:
+        if value not in ("table", "json"):
+            raise CommandFailed("Supported output format are table|json")
+        return value
 
-def is_json(output: str) -> bool:
-    """Raises CommandFailed when the format is unknown."""
-    if output not in ("table", "json"):
-        raise CommandFailed("Supported output format are table|json")
-    return output == "json"
+    text = "table, or json for the server's answer"
+    return click.Option(("--output",), metavar="FORMAT", help=text, default="table", callback=known)
 
 
 def fetch_list(
@@ -95,7 +96,7 @@ def print_list(
     """A page of entities as a table, or as the JSON they came in."""
     if name_sort:
         items = sorted(items, key=key)
-    if is_json(output):
+    if output == "json":
         say_json(list(items))
     else:
         print_table(title, items, row)

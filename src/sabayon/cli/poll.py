@@ -18,8 +18,10 @@ PAUSE_S: Final = 2.0
 MAX_PAUSE_S: Final = 30.0
 PAGE: Final = 200
 """The most that a server returns at once."""
-OVERLAP_MS: Final = 60_000
-"""How far each look goes back: a record appears when its activation ends, and is filed under its start."""
+OVERLAP_MS: Final = 300_000
+"""How far each look goes back: a record appears when its activation ends, and is filed under its start.
+
+As long as an activation may take unless its server allows more."""
 _UNITS: Final = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86_400}
 
 

@@ -62,6 +62,11 @@ def _secured(entries: Entries, wish: str, existing: Any) -> tuple[Entries, list[
     return [*others, {"key": SECURE, "value": value}], []
 
 
+def check_mode(web: str | None) -> None:
+    """Raises CommandFailed when `--web` has none of the words it may have."""
+    _mode(web)
+
+
 def _mode(web: str | None) -> tuple[bool, bool, bool] | None:
     if web is None:
         return None

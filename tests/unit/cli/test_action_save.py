@@ -183,6 +183,15 @@ def test_an_update_creates_what_is_not_there() -> None:
     assert run.lines == ["GET actions/h?code=false", "PUT actions/h?overwrite=true"]
 
 
+@pytest.mark.parametrize(
+    "wrong", [["nowhere.js"], ["--web", "perhaps"], ["-p", "a", "1", "hello.js", "--kind", "x", "--docker", "y"]]
+)
+def test_an_update_with_wrong_arguments_asks_nothing(wrong: list[str]) -> None:
+    run = wsk("action", "update", "h", *wrong, files=HELLO, server=existing())
+    assert run.exit != 0
+    assert run.requests == []
+
+
 def test_an_update_stops_when_looking_fails() -> None:
     server: Any = {("GET", "actions/h"): (403, {"error": "No.", "code": "abc"})}
     run = wsk("action", "update", "h", "hello.js", files=HELLO, server=server)

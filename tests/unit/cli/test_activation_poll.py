@@ -45,6 +45,13 @@ def test_polling_goes_on_until_interrupted() -> None:
     assert looks[0] == 1001 < looks[1] <= 2_000_001 < looks[2] <= 3_000_001
 
 
+def test_polling_finds_what_started_before_the_newest_and_took_as_long_as_it_may() -> None:
+    newest = record("a1", 2_000_000)
+    server = answering([record("a0", 1000)], [newest], [newest])
+    run = wsk("activation", "poll", server=server, interrupt_after=3)
+    assert int(run.requests[2].query["since"]) == 2_000_000 - 300_000
+
+
 def test_polling_where_nothing_ran_yet_shows_everything() -> None:
     run = wsk("activation", "poll", server=answering([], []), interrupt_after=2)
     assert run.lines[:2] == [NEWEST, "GET activations?docs=true&limit=0&skip=0"]

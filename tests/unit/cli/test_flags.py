@@ -115,6 +115,13 @@ def test_help_for_a_command_shows_its_usage_and_sorted_flags(args: list[str]) ->
     assert "--apihost" in of_all_commands
 
 
+@pytest.mark.parametrize("topic", [["bogus"], ["action", "bogus"]])
+def test_help_for_what_is_no_command_is_an_error(topic: list[str]) -> None:
+    run = wsk("help", *topic)
+    assert (run.exit, run.stdout) == (1, "")
+    assert f'Unknown help topic "{" ".join(topic)}"' in run.stderr
+
+
 def test_the_root_help_lists_the_commands_in_alphabetical_order() -> None:
     stdout = wsk("--help").stdout
     assert "Usage:\n  wsk [command]\n" in stdout

@@ -227,6 +227,13 @@ def test_an_empty_list_as_json_is_an_empty_array() -> None:
     assert wsk("action", "list", "--output", "json").stdout == "[]\n"
 
 
+@pytest.mark.parametrize("command", [["action", "list"], ["activation", "list"], ["namespace", "list"], ["list"]])
+def test_an_output_format_that_does_not_exist_is_refused_before_anything_is_asked(command: list[str]) -> None:
+    run = wsk(*command, "--output", "xml")
+    assert (run.exit, run.stdout, run.requests) == (1, "", [])
+    assert "Supported output format are table|json" in run.stderr
+
+
 def test_a_list_is_a_table_unless_asked_otherwise() -> None:
     server = {("GET", "packages"): (200, LISTED["packages"])}
     table = wsk("package", "list", "--output", "table", server=server).stdout

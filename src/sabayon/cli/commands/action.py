@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote_plus
 
@@ -22,7 +23,7 @@ from sabayon.cli.invoking import post_activation, print_invoked, shown_failure
 from sabayon.cli.models import annotation, find_field
 from sabayon.cli.names import QualifiedName, qualified_name
 from sabayon.cli.style import bold, complain, say, say_ok
-from sabayon.cli.webexport import annotations_for
+from sabayon.cli.webexport import annotations_for, check_mode
 
 _NAME: Final = "An action name is required."
 _NOT_FOUND: Final = 404 % 256
@@ -31,7 +32,7 @@ _LIMITS: Final = {"timeout": "timeout", "memory": "memory", "logsize": "logs", "
 
 def _create(name: str, artifact: str | None = None, **flags: Any) -> None:
     action = qualified_name(name)
-    body = _content(action, artifact, flags, is_update=False, existing=None)
+    body = _content(action, artifact, flags, _copied(artifact, flags), existing=lambda: None)
     if "exec" not in body:
         raise CommandFailed(NO_ARTIFACT, USAGE, is_hinted=True)
     _put(action, body, overwrite=False)
@@ -42,23 +43,15 @@ def _update(name: str, artifact: str | None = None, **flags: Any) -> None:
     action = qualified_name(name)
     if artifact is None and (flags["kind"] or flags["main"]):
         complain("warning: --kind and --main have no effect without a code artifact")
-    copied = _copied(artifact, flags)
-    body = _content(action, artifact, flags, is_update=True, existing=_existing(action), copied=copied)
+    body = _content(action, artifact, flags, _copied(artifact, flags), existing=lambda: _existing(action))
     _put(action, body, overwrite=True)
     say_ok(f"updated action {bold(action.path)}")
 
 
 def _content(
-    action: QualifiedName,
-    artifact: str | None,
-    flags: dict[str, Any],
-    *,
-    is_update: bool,
-    existing: Any,
-    copied: Any = None,
+    action: QualifiedName, artifact: str | None, flags: dict[str, Any], copied: Any, existing: Callable[[], Any]
 ) -> dict[str, Any]:
-    """The body of a PUT."""
-    copied = copied or (None if is_update else _copied(artifact, flags))
+    """The body of a PUT. existing: fetches what is updated; called once all that was typed has been found sound."""
     annotations = pairs().annotations.entries(WRONG)
     parameters = pairs().parameters.entries(WRONG)
     if copied is not None:
@@ -70,7 +63,8 @@ def _content(
             flags["kind"] or "", flags["main"] or "", flags["docker"] or "", flags["native"], flags["sequence"]
         )
         exec_ = exec_of(artifact, code)
-    sent, deleted = annotations_for(annotations, web=flags["web"], web_secure=flags["web_secure"], existing=existing)
+    check_mode(flags["web"])
+    sent, deleted = annotations_for(annotations, web=flags["web"], web_secure=flags["web_secure"], existing=existing())
     limits = {field: flags[name] for name, field in _LIMITS.items() if flags[name] is not None}
     body = {
         "namespace": action.namespace,

@@ -9,7 +9,7 @@ import click
 
 from sabayon.cli.activations import activation_table, go_time, local_time
 from sabayon.cli.context import session
-from sabayon.cli.entities import is_json, output_flag
+from sabayon.cli.entities import output_flag
 from sabayon.cli.failures import GENERAL, usage
 from sabayon.cli.flags import Leaf, flag, group_of, integer_flag
 from sabayon.cli.models import find_field, show_activation
@@ -35,7 +35,7 @@ def _list(
     query |= {name: value for name, value in optional.items() if value}
     prefix = "Unable to obtain the list of activations for namespace 'default': "
     items = session().documents("GET", "activations", query=query, prefix=prefix)
-    if is_json(output):
+    if output == "json":
         say_json(items)
     elif full:
         heading("activations")

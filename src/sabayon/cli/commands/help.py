@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 
+from sabayon.cli.failures import CommandFailed
 from sabayon.cli.flags import Leaf
 from sabayon.cli.style import say
 
@@ -16,7 +17,7 @@ def _help(*path: str) -> None:
     for name in path:
         found = command.get_command(context, name) if isinstance(command, click.Group) else None
         if found is None:
-            break
+            raise CommandFailed(f'Unknown help topic "{" ".join(path)}"', is_hinted=True)
         context = click.Context(found, info_name=name, parent=context, obj=context.obj)
         command = found
     say(command.get_help(context))

@@ -11,7 +11,6 @@ from sabayon.cli.entities import (
     action_row,
     actions_by_name,
     by_name,
-    is_json,
     output_flag,
     package_row,
     print_table,
@@ -36,7 +35,7 @@ def list_entities(*arguments: str, name_sort: bool, output: str) -> None:
         lists = {
             kind: sorted(items, key=actions_by_name if kind == "action" else by_name) for kind, items in lists.items()
         }
-    if is_json(output):
+    if output == "json":
         say_json({f"{kind}s": items for kind, items in lists.items()})
         return
     say(f"Entities in namespace: {bold(shown_namespace(DEFAULT))}")

@@ -6,14 +6,14 @@ from typing import Final
 
 from sabayon.cli.commands.list import get_flags, list_entities
 from sabayon.cli.context import session
-from sabayon.cli.entities import is_json, output_flag
+from sabayon.cli.entities import output_flag
 from sabayon.cli.flags import Leaf, group_of
 from sabayon.cli.style import heading, say, say_json
 
 
 def _list(*, output: str) -> None:
     names = session().namespaces("Unable to obtain the list of available namespaces: ")
-    if is_json(output):
+    if output == "json":
         say_json(names)
         return
     heading("namespaces")
