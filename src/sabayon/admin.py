@@ -6,12 +6,12 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 import msgspec
 
-from sabayon.bootstrap import put_alone, with_key
+from sabayon.bootstrap import GUEST, SYSTEM, put_alone, with_key
 from sabayon.data_directory import DATABASE
 from sabayon.entity.identity import MIN_SUBJECT_CHARS, Identity, new_identity, new_secret
 from sabayon.entity.limits import effective_limits
@@ -22,6 +22,8 @@ from sabayon.store.base import Identities
 from sabayon.store.sqlite import SqliteStore
 
 T = TypeVar("T")
+MAX_LIMIT: Final = 2**31 - 1
+"""Above it some clients cannot read the number."""
 
 
 @click.group()
@@ -104,11 +106,18 @@ def list_(data_dir: Path) -> None:
         click.echo(f"{identity.namespace}\t{identity.subject}" + ("\tblocked" if identity.blocked else ""))
 
 
+def not_system(name: str) -> None:
+    """Raises OperatorError for the namespace that the platform's own packages need."""
+    if name == SYSTEM:
+        raise OperatorError(f"the namespace {SYSTEM!r} is the platform's own: nobody's timers work without it")
+
+
 @namespace.command()
 @click.argument("name")
 @with_data_dir
 def delete(name: str, data_dir: Path) -> None:
     """Remove a namespace with all its entities and activations."""
+    not_system(name)
 
     async def work(identities: Identities) -> None:
         await existing(identities, name)
@@ -134,6 +143,7 @@ def changing(data_dir: Path, name: str, change: Callable[[Identity], Identity]) 
 @with_data_dir
 def block(name: str, data_dir: Path) -> None:
     """Refuse the key of a namespace until it is unblocked."""
+    not_system(name)
     changing(data_dir, name, lambda identity: msgspec.structs.replace(identity, blocked=True))
     click.echo(f"blocked {name}")
 
@@ -159,6 +169,8 @@ def rotate(name: str, data_dir: Path) -> None:
     """Replace the key of a namespace and print the new one; the old one stops working."""
     changed = changing(data_dir, name, lambda identity: msgspec.structs.replace(identity, secret=new_secret()))
     click.echo(changed.auth_key)
+    if name == GUEST:
+        click.echo("wsk still has the old key; give it the new one with: wsk property set --auth UUID:KEY", err=True)
 
 
 @namespace.group()
@@ -180,9 +192,9 @@ def limits_get(name: str, data_dir: Path) -> None:
 
 @limits.command("set")
 @click.argument("name")
-@click.option("--invocations-per-minute", type=click.IntRange(min=0))
-@click.option("--concurrent-invocations", type=click.IntRange(min=0))
-@click.option("--fires-per-minute", type=click.IntRange(min=0))
+@click.option("--invocations-per-minute", type=click.IntRange(0, MAX_LIMIT))
+@click.option("--concurrent-invocations", type=click.IntRange(0, MAX_LIMIT))
+@click.option("--fires-per-minute", type=click.IntRange(0, MAX_LIMIT))
 @with_data_dir
 def limits_set(name: str, data_dir: Path, **given: int | None) -> None:
     """Override limits of a namespace; those not given stay as they are."""

@@ -112,6 +112,12 @@ def test_a_rotated_key_opens_what_the_old_one_no_longer_opens(platform: Platform
     assert told(platform, "get", tenant) == new != old
 
 
+def test_who_rotates_the_key_that_wsk_was_given_is_told_what_to_do(fresh_platform: Platform) -> None:
+    result = fresh_platform.sabayon("namespace", "key", "rotate", "guest")
+    assert await_status(fresh_platform, result.stdout.strip(), 200).json == ["guest"]
+    assert "wsk property set --auth" in result.stderr
+
+
 def test_a_limit_that_is_set_is_enforced_within_a_second(platform: Platform, tenant: str) -> None:
     key = told(platform, "get", tenant)
     platform.create_action("echo", ECHO, auth=key)
@@ -185,6 +191,8 @@ def test_a_deleted_namespace_is_gone_with_all_that_was_in_it(platform: Platform,
         (("limits", "get", "nobody"), "there is no namespace 'nobody'"),
         (("limits", "set", "nobody", "--fires-per-minute", "1"), "there is no namespace 'nobody'"),
         (("limits", "set", "guest"), "no limit given"),
+        (("delete", "whisk.system"), "the namespace 'whisk.system' is the platform's own"),
+        (("block", "whisk.system"), "the namespace 'whisk.system' is the platform's own"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_one_line(platform: Platform, command: tuple[str, ...], reason: str) -> None:
