@@ -2,148 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sabayon.invoker.pool import (
-    NAMESPACE_SHARE,
-    PATIENCE_S,
-    Cell,
-    Create,
-    Instruction,
-    Job,
-    Key,
-    Pause,
-    Pool,
-    Remove,
-    Run,
-)
-
-PYTHON = "python:3.11"
-NODE = "nodejs:20"
-MEMORY_MB = 1024
-KEEP_ALIVE_S = 60.0
-PAUSE_GRACE_S = 5.0
-
-
-class Stage:
-    """A pool and the containers that its instructions would have made. Instructions that cannot be carried out fail."""
-
-    def __init__(self, memory_mb: int = MEMORY_MB, stem_cells: Iterable[tuple[Cell, int]] = ()) -> None:
-        self.memory_mb = memory_mb
-        self.now = 0.0
-        self.pool = Pool(memory_mb, keep_alive_s=KEEP_ALIVE_S, pause_grace_s=PAUSE_GRACE_S, stem_cells=stem_cells)
-        self.waiting: dict[str, Job] = {}
-        self.running: dict[int, Job] = {}
-        self.idle: dict[int, Key] = {}
-        self.paused: set[int] = set()
-        self.starting: dict[int, Cell] = {}
-        self.cells: dict[int, Cell] = {}
-        self.size_mb: dict[int, int] = {}
-        self.served: list[str] = []
-        self._jobs = 0
-        self._ids: set[int] = set()
-        self.carry_out(self.pool.start())
-
-    def submit(self, namespace: str, action: str = "a", kind: str = PYTHON, memory_mb: int = 256) -> list[Instruction]:
-        self._jobs += 1
-        job = Job(f"{namespace}-{action}-{self._jobs}", Key(namespace, action, 1), kind, memory_mb)
-        self.waiting[job.id] = job
-        return self.carry_out(self.pool.submit(job, self.now))
-
-    def finish(self, container: int, *, is_usable: bool = True) -> list[Instruction]:
-        job = self.running.pop(container)
-        if is_usable:
-            self.idle[container] = job.key
-        else:
-            del self.size_mb[container]
-        return self.carry_out(self.pool.finished(container, self.now, is_usable=is_usable))
-
-    def start_cell(self, container: int) -> list[Instruction]:
-        self.cells[container] = self.starting.pop(container)
-        return self.carry_out(self.pool.ready(container, self.now))
-
-    def lose(self, container: int) -> list[Instruction]:
-        """A container without a job goes away by itself."""
-        self._drop(container)
-        return self.carry_out(self.pool.removed(container, self.now))
-
-    def withdraw(self, job_id: str) -> bool:
-        self.waiting.pop(job_id, None)
-        return self.pool.withdraw(job_id)
-
-    def pass_time(self, seconds: float) -> list[Instruction]:
-        self.now += seconds
-        return self.carry_out(self.pool.tick(self.now))
-
-    def carry_out(self, instructions: list[Instruction]) -> list[Instruction]:
-        for instruction in instructions:
-            match instruction:
-                case Run(container, job, is_new):
-                    self._run(container, job, is_new=is_new)
-                case Create(container, kind, memory_mb):
-                    self._add(container, memory_mb)
-                    self.starting[container] = Cell(kind, memory_mb)
-                case Remove(container, reason):
-                    assert reason
-                    self._drop(container)
-                case Pause(container):
-                    assert container in self.idle and container not in self.paused
-                    self.paused.add(container)
-            assert sum(self.size_mb.values()) <= self.memory_mb, f"too much memory after {instruction}"
-        return instructions
-
-    def _run(self, container: int, job: Job, *, is_new: bool) -> None:
-        assert self.waiting.pop(job.id) == job
-        if is_new:
-            self._add(container, job.memory_mb)
-        elif container in self.idle:
-            assert self.idle.pop(container) == job.key
-        else:
-            assert self.cells.pop(container) == Cell(job.kind, job.memory_mb)
-        assert self.size_mb[container] == job.memory_mb
-        self.paused.discard(container)
-        self.running[container] = job
-        self.served.append(job.id)
-
-    def _add(self, container: int, memory_mb: int) -> None:
-        assert container not in self._ids, "an id was used twice"
-        self._ids.add(container)
-        self.size_mb[container] = memory_mb
-
-    def _drop(self, container: int) -> None:
-        """Only containers without a job can go."""
-        group = next(group for group in (self.idle, self.cells, self.starting) if container in group)
-        del group[container]
-        self.paused.discard(container)
-        del self.size_mb[container]
-
-    def busy_mb(self, namespace: str) -> int:
-        return sum(self.size_mb[id] for id, job in self.running.items() if job.key.namespace == namespace)
-
-    def check(self) -> None:
-        """The pool counts what there is."""
-        assert self.pool.used_mb == sum(self.size_mb.values())
-        assert self.pool.busy == len(self.running)
-        assert self.pool.waiting == len(self.waiting)
-
-
-def kinds_of(instructions: list[Instruction]) -> list[str]:
-    """What was decided, in words."""
-    return [
-        ("new" if instruction.is_new else "reused") if isinstance(instruction, Run) else type(instruction).__name__
-        for instruction in instructions
-    ]
-
-
-def ran(instructions: list[Instruction]) -> list[int]:
-    """The containers that were given a job."""
-    return [instruction.container for instruction in instructions if isinstance(instruction, Run)]
-
+from sabayon.invoker.instructions import Cell, Job, Key, Pause, Remove, Run
+from sabayon.invoker.pool import NAMESPACE_SHARE, PATIENCE_S, Pool
+from tests.unit.pool_stage import KEEP_ALIVE_S, MEMORY_MB, NODE, PAUSE_GRACE_S, PYTHON, Stage, kinds_of, ran
 
 NAMESPACES = st.sampled_from(["alice", "bob", "carol"])
 ACTIONS = st.sampled_from([("a", PYTHON, 256), ("b", PYTHON, 128), ("c", NODE, 256), ("d", PYTHON, 512)])
@@ -151,7 +17,7 @@ STEM_CELLS = st.sampled_from([(), ((Cell(PYTHON, 256), 2),), ((Cell(PYTHON, 256)
 
 
 class AnyCourseOfEvents(RuleBasedStateMachine):
-    """Whatever is submitted, finishes, breaks or is withdrawn in whatever order, the stage can carry it out."""
+    """Whatever is submitted, finishes or breaks in whatever order, the stage can carry it out."""
 
     @initialize(stem_cells=STEM_CELLS, memory_mb=st.sampled_from([512, 1024, 1300]))
     def begin(self, stem_cells: tuple[tuple[Cell, int], ...], memory_mb: int) -> None:
@@ -176,11 +42,6 @@ class AnyCourseOfEvents(RuleBasedStateMachine):
     def lose(self, data: st.DataObject) -> None:
         losable = sorted({*self.stage.idle, *self.stage.cells, *self.stage.starting})
         self.stage.lose(data.draw(st.sampled_from(losable)))
-
-    @precondition(lambda self: self.stage.waiting)
-    @rule(data=st.data())
-    def withdraw(self, data: st.DataObject) -> None:
-        assert self.stage.withdraw(data.draw(st.sampled_from(sorted(self.stage.waiting))))
 
     @rule(seconds=st.sampled_from([0.1, 1.0, PATIENCE_S + 0.1, PAUSE_GRACE_S, KEEP_ALIVE_S]))
     def pass_time(self, seconds: float) -> None:
@@ -391,19 +252,15 @@ def test_small_jobs_do_not_keep_a_large_one_waiting_for_ever() -> None:
     pytest.fail(f"bob is still waiting after {stage.now:.1f} s")
 
 
-def test_a_withdrawn_job_is_never_run() -> None:
-    stage = Stage(256)
-    (container,) = ran(stage.submit("alice"))
+def test_a_pool_that_stops_gives_up_what_waits_and_makes_no_more_stem_cells() -> None:
+    stage = Stage(512, [(Cell(PYTHON, 128), 1)])
+    stage.start_cell(*stage.starting)
+    first, second = (ran(stage.submit(namespace))[0] for namespace in ("alice", "bob"))
     stage.submit("alice")
-    assert stage.withdraw("alice-a-2")
-    assert stage.finish(container) == []
-    assert not stage.withdraw("alice-a-2")
-
-
-def test_a_running_job_cannot_be_withdrawn() -> None:
-    stage = Stage()
-    stage.submit("alice")
-    assert not stage.withdraw("alice-a-1")
+    stage.submit("carol")
+    assert stage.stop() == ["alice-a-3", "carol-a-4"]
+    assert stage.finish(first) == stage.finish(second, is_usable=False) == stage.pass_time(1.0) == []
+    assert stage.stop() == []
 
 
 def test_an_idle_container_is_paused_after_the_grace_and_removed_after_the_keep_alive_time() -> None:

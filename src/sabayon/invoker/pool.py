@@ -14,37 +14,15 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
+
+from sabayon.invoker.instructions import Cell, Create, Instruction, Job, Key, Pause, Remove, Run
 
 NAMESPACE_SHARE: Final = 0.8
 """Of all memory, how much the busy containers of one namespace may take: the rest stays within reach of others."""
 
 PATIENCE_S: Final = 2.0
 """A job that has waited longer for room keeps others from taking what becomes free."""
-
-
-class Key(NamedTuple):
-    """Whose warm containers a job can use."""
-
-    namespace: str
-    action: str
-    revision: int
-
-
-class Job(NamedTuple):
-    """One activation that wants a container. id: the shell's."""
-
-    id: str
-    key: Key
-    kind: str
-    memory_mb: int
-
-
-class Cell(NamedTuple):
-    """What stem cells are kept of."""
-
-    kind: str
-    memory_mb: int
 
 
 @dataclass(slots=True)
@@ -58,38 +36,6 @@ class Container:
     job: str | None
     idle_since: float = 0.0
     is_paused: bool = False
-
-
-class Create(NamedTuple):
-    """Start a stem cell; report it with `ready` or `removed`."""
-
-    container: int
-    kind: str
-    memory_mb: int
-
-
-class Run(NamedTuple):
-    """Run `job` in `container`, which is made first if `is_new`; report the end with `finished`."""
-
-    container: int
-    job: Job
-    is_new: bool
-
-
-class Remove(NamedTuple):
-    """Destroy an idle container. The pool has forgotten it already."""
-
-    container: int
-    reason: str
-
-
-class Pause(NamedTuple):
-    """Suspend an idle container; a later `Run` on it resumes it first."""
-
-    container: int
-
-
-Instruction = Create | Run | Remove | Pause
 
 
 class Pool:
@@ -149,16 +95,12 @@ class Pool:
         self._waiting.setdefault(job.key.namespace, deque()).append((job, now))
         return self._serve_waiting(now)
 
-    def withdraw(self, job_id: str) -> bool:
-        """Forget a job that waits; whether there was one."""
-        for namespace, queue in self._waiting.items():
-            for entry in queue:
-                if entry[0].id == job_id:
-                    queue.remove(entry)
-                    if not queue:
-                        del self._waiting[namespace]
-                    return True
-        return False
+    def stop(self) -> list[Job]:
+        """Make no more stem cells and forget all jobs that wait, which are these."""
+        jobs = [job for queue in self._waiting.values() for job, _ in queue]
+        self._waiting.clear()
+        self._wanted_cells.clear()
+        return jobs
 
     def finished(self, container_id: int, now: float, *, is_usable: bool) -> list[Instruction]:
         """A job has ended. An unusable container is forgotten; the shell destroys it by itself."""

@@ -15,9 +15,10 @@ from sabayon.entity.limits import SystemLimits, effective_limits
 from sabayon.entity.manifest import BLACKBOX
 from sabayon.errors import SabayonError
 from sabayon.invoker.container import CodeUnavailable, Container, Ended
+from sabayon.invoker.instructions import Cell, Create, Instruction, Job, Key, Pause, Remove, Run
 from sabayon.invoker.logs import format_logs
 from sabayon.invoker.outcome import Limits
-from sabayon.invoker.pool import Cell, Create, Instruction, Job, Key, Pause, Pool, Remove, Run
+from sabayon.invoker.pool import Pool
 from sabayon.invoker.record import record_of, record_without_run
 from sabayon.sandbox.base import Logs, SandboxDied, SandboxDriver, SandboxSpec, SandboxUnavailable
 from sabayon.store.base import Activations, Artifacts
@@ -232,10 +233,10 @@ class Invoker:
         self._is_closing = True
         if self._ticker is not None:
             self._ticker.cancel()
-        for activation_id, accepted in list(self._accepted.items()):
-            if self._pool.withdraw(activation_id):
-                response = error_response(Outcome.WHISK_ERROR, messages.INTERRUPTED)
-                self._spawn(self._settle(accepted.message, record_without_run(accepted.message, response, _now_ms())))
+        for job in self._pool.stop():
+            message = self._accepted[job.id].message
+            response = error_response(Outcome.WHISK_ERROR, messages.INTERRUPTED)
+            self._spawn(self._settle(message, record_without_run(message, response, _now_ms())))
         await asyncio.gather(*(container.destroy("the platform stops") for container in self._containers.values()))
         while self._tasks:
             await asyncio.wait(self._tasks)

@@ -1,0 +1,61 @@
+"""What the container pool is asked for, and what it has its shell do."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Key(NamedTuple):
+    """Whose warm containers a job can use."""
+
+    namespace: str
+    action: str
+    revision: int
+
+
+class Job(NamedTuple):
+    """One activation that wants a container. id: the shell's."""
+
+    id: str
+    key: Key
+    kind: str
+    memory_mb: int
+
+
+class Cell(NamedTuple):
+    """What stem cells are kept of."""
+
+    kind: str
+    memory_mb: int
+
+
+class Create(NamedTuple):
+    """Start a stem cell; report it with `ready` or `removed`."""
+
+    container: int
+    kind: str
+    memory_mb: int
+
+
+class Run(NamedTuple):
+    """Run `job` in `container`, which is made first if `is_new`; report the end with `finished`."""
+
+    container: int
+    job: Job
+    is_new: bool
+
+
+class Remove(NamedTuple):
+    """Destroy an idle container. The pool has forgotten it already."""
+
+    container: int
+    reason: str
+
+
+class Pause(NamedTuple):
+    """Suspend an idle container; a later `Run` on it resumes it first."""
+
+    container: int
+
+
+Instruction = Create | Run | Remove | Pause
