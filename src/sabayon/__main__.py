@@ -37,6 +37,24 @@ def up(config: Path | None, **flags: Any) -> None:
     sys.exit(serve(settings))
 
 
+@cli.command()
+@click.option("--host", help="address the platform would listen on  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="port it would listen on  [default: 3233]")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="where it would keep everything that lasts")
+@click.option("--config", type=click.Path(path_type=Path), help="settings file (TOML)")
+@click.option("--json", "is_json", is_flag=True, help="print JSON")
+def doctor(config: Path | None, is_json: bool, **flags: Any) -> None:
+    """Say what this machine lacks, and what follows.
+
+    Exit code 0: the platform can start with full isolation; 1: with less; 2: it cannot start.
+    """
+    from sabayon.doctor import findings, probes, report
+
+    found = findings.diagnose(probes.examine(load_settings(flags, os.environ, config)))
+    click.echo(report.as_json(found) if is_json else report.as_text(found))
+    sys.exit(findings.exit_code(findings.worst(found)))
+
+
 cli.add_command(namespace)
 
 

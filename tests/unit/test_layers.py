@@ -29,9 +29,14 @@ ROOMS = {
     "messages": set(),
     "errors": set(),
 }
-ASSEMBLY = {"standalone", "__main__", "admin", "bootstrap", "__init__"}
+ASSEMBLY = {"standalone", "__main__", "admin", "bootstrap", "doctor", "__init__"}
 DRIVERS = {"sabayon.store.sqlite", "sabayon.store.memory", "sabayon.bus.memory", "sabayon.sandbox.native"}
 PURE = (
+    "doctor/findings.py",
+    "doctor/isolation.py",
+    "doctor/report.py",
+    "doctor/service.py",
+    "invoker/instructions.py",
     "invoker/pool.py",
     "invoker/outcome.py",
     "invoker/logs.py",

@@ -88,6 +88,10 @@ class Cgroups:
     def start(self) -> None:
         """Sweep what dead platforms left, and make this one's parent groups. Raises OSError."""
         self.sweep()
+        self.make()
+
+    def make(self) -> None:
+        """Make the parent groups alone. Raises OSError."""
         for hierarchy in self._hierarchies:
             parent = hierarchy.base / self._name
             parent.mkdir(exist_ok=True)

@@ -1,0 +1,183 @@
+"""From facts to findings: what keeps actions from the machine and from each other. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sabayon.doctor.facts import Facts
+from sabayon.doctor.finding import Finding, Status
+
+NAMESPACES: Final = {
+    "mount": "actions would see the host's files",
+    "pid": "actions would see and could signal the host's processes, and leave their own behind",
+    "network": "actions would reach the host's network and the services on its loopback",
+    "ipc": "actions would share memory and message queues with the host",
+    "uts": "actions would see the host's name, and could change it",
+}
+"""What each namespace keeps apart."""
+
+CONTROLLERS: Final = {
+    "memory": "the memory limit of an action does not hold: one action can take all memory of the machine",
+    "pids": "the limit of processes does not hold: an action can fork until the machine has no process left",
+    "cpu": "processor time is not shared by memory limit: a busy action slows all others down",
+    "freezer": "idle containers are not suspended: what an action left running goes on between its activations",
+}
+"""What is lost without each cgroup controller."""
+
+CALLS: Final = "a system call filter is missing: actions reach all of the kernel that an ordinary process reaches"
+
+
+_GRANT_USER_NAMESPACES: Final = (
+    "run the platform as root, or set the sysctls user.max_user_namespaces > 0 and, where they exist, "
+    "kernel.unprivileged_userns_clone = 1 and kernel.apparmor_restrict_unprivileged_userns = 0"
+)
+_MOUNT_CGROUPS: Final = "mount them: mount -t cgroup2 none /sys/fs/cgroup"
+
+
+def isolation(facts: Facts) -> list[Finding]:
+    """Everything that makes isolation weaker, or without which the platform does not start."""
+    return [
+        kernel(facts),
+        user(facts),
+        *namespaces(facts),
+        *cgroups(facts),
+        seccomp(facts),
+        landlock(facts),
+        *sandboxes(facts),
+    ]
+
+
+def kernel(facts: Facts) -> Finding:
+    found = f"{facts.kernel.system} {facts.kernel.release} on {facts.kernel.machine}"
+    if facts.kernel.pidfd_error:
+        return Finding(
+            "kernel", Status.REFUSED, f"{found}, without process descriptors: {facts.kernel.pidfd_error}",
+            "the platform refuses to start: it could not be sure to end the sandboxes it started",
+            "use Linux 5.3 or newer",
+        )  # fmt: skip
+    return Finding("kernel", Status.OK, found)
+
+
+def user(facts: Facts) -> Finding:
+    if facts.is_root:
+        return Finding("user", Status.OK, "root")
+    return Finding(
+        "user", Status.WEAKER, "an ordinary user",
+        "sandboxes have no users of their own: they all act as this one, kept apart by their namespaces alone",
+        "run the platform as root",
+    )  # fmt: skip
+
+
+def namespaces(facts: Facts) -> list[Finding]:
+    """One each. An ordinary user makes the others inside of a user namespace, which root does not need."""
+    found = [_user_namespace(facts)]
+    for name, consequence in NAMESPACES.items():
+        check, error = f"{name} namespace", facts.namespaces[name]
+        if not error:
+            found.append(Finding(check, Status.OK, "can be made"))
+        else:
+            refusal = f"the platform refuses to start: without it {consequence}"
+            found.append(Finding(check, Status.REFUSED, f"missing: {error}", refusal, _namespace_remedy(facts)))
+    return found
+
+
+def _namespace_remedy(facts: Facts) -> str:
+    if facts.is_root:
+        return "start it with the capability CAP_SYS_ADMIN; inside of a container, as a privileged one"
+    return _GRANT_USER_NAMESPACES
+
+
+def _user_namespace(facts: Facts) -> Finding:
+    check, error = "user namespace", facts.namespaces["user"]
+    if not error:
+        return Finding(check, Status.OK, "can be made")
+    if facts.is_root:
+        return Finding(check, Status.OK, "missing, and not needed by root")
+    return Finding(
+        check, Status.REFUSED, f"missing: {error}",
+        "the platform refuses to start: an ordinary user can make no other namespace without one",
+        _GRANT_USER_NAMESPACES,
+    )  # fmt: skip
+
+
+def cgroups(facts: Facts) -> list[Finding]:
+    """One about the mounts, and one for each controller that is missing."""
+    layout = _layout(facts.cgroups.versions)
+    if not facts.is_root:
+        return [
+            Finding(
+                "cgroups", Status.WEAKER, f"{layout}; not used without root",
+                "limits of memory, processes and processor time hold for no sandbox as a whole: "
+                "only the address space of each Python process is bounded",
+                "run the platform as root",
+            )
+        ]  # fmt: skip
+    if facts.cgroups.error:
+        return [
+            Finding(
+                "cgroups", Status.REFUSED, f"{layout}; no group can be made: {facts.cgroups.error}",
+                "the platform refuses to start: no limit would hold",
+                "give it a writable cgroup file system: Delegate=yes in its systemd unit; a privileged container",
+            )
+        ]  # fmt: skip
+    usable = ", ".join(name for name in CONTROLLERS if name in facts.cgroups.controllers) or "no controller"
+    return [
+        Finding("cgroups", Status.OK, f"{layout}, with {usable}")
+        if facts.cgroups.versions
+        else Finding("cgroups", Status.WEAKER, layout, "no sandbox has limits; see the controllers", _MOUNT_CGROUPS),
+        *(
+            Finding(f"{name} cgroup", Status.WEAKER, "missing", lost, _controller_remedy(facts, name))
+            for name, lost in CONTROLLERS.items()
+            if name not in facts.cgroups.controllers
+        ),
+    ]
+
+
+def _layout(versions: frozenset[int]) -> str:
+    if versions == {1, 2}:
+        return "versions 1 and 2 side by side (hybrid)"
+    return f"version {min(versions)}" if versions else "not mounted"
+
+
+def _controller_remedy(facts: Facts, name: str) -> str:
+    if not facts.cgroups.versions:
+        return _MOUNT_CGROUPS
+    if 1 in facts.cgroups.versions:
+        return f"mount it: mkdir -p /sys/fs/cgroup/{name} && mount -t cgroup -o {name} {name} /sys/fs/cgroup/{name}"
+    return f"let the group above hand it down: echo +{name} > cgroup.subtree_control; or use a kernel built with it"
+
+
+def seccomp(facts: Facts) -> Finding:
+    if not facts.seccomp.is_known:
+        return Finding(
+            "seccomp", Status.WEAKER, f"no filter for {facts.kernel.machine}", CALLS, "use an x86_64 or aarch64 machine"
+        )
+    if facts.seccomp.error:
+        return Finding(
+            "seccomp", Status.REFUSED, f"missing: {facts.seccomp.error}",
+            "the platform starts, and no action runs: a sandbox does not start without its filter",
+            "use a kernel built with CONFIG_SECCOMP_FILTER",
+        )  # fmt: skip
+    return Finding("seccomp", Status.OK, "filters can be installed")
+
+
+def landlock(facts: Facts) -> Finding:
+    """Never a reason for less: sandboxes are kept from the host's files by their own root."""
+    found = f"version {facts.landlock} of its interface" if facts.landlock else "missing"
+    return Finding("landlock", Status.OK, f"{found}; not used, sandboxes have a root of their own")
+
+
+def sandboxes(facts: Facts) -> list[Finding]:
+    """Whether the first process of each kind starts; silent about what a missing namespace explains already."""
+    if any(finding.status is Status.REFUSED for finding in namespaces(facts)):
+        return []
+    return [
+        Finding(f"sandbox {kind}", Status.OK, "its prepared root can be made")
+        if not error
+        else Finding(
+            f"sandbox {kind}", Status.REFUSED, error,
+            "the platform refuses to start: the file system that actions see cannot be put together",
+            "run it where it may mount tmpfs and proc: not in a container, or in a privileged one",
+        )
+        for kind, error in facts.zygotes.items()
+    ]  # fmt: skip

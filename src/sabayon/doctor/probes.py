@@ -1,0 +1,164 @@
+"""Asks the machine. What would change it is tried in a process of its own, or undone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import resource
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from sabayon.doctor import calls
+from sabayon.doctor.data import data_directory
+from sabayon.doctor.facts import Cgroups, Clock, Facts, Kernel, Memory, Seccomp
+from sabayon.errors import OperatorError
+from sabayon.runtimes.manifest import Interpreter, find_interpreters
+from sabayon.sandbox.base import SandboxUnavailable
+from sabayon.sandbox.native import cgroups, linux, seccomp
+from sabayon.sandbox.native.keeper import ZygoteKeeper
+from sabayon.serving import bind
+from sabayon.settings import Settings, machine_memory_mb
+
+MB: Final = 1024 * 1024
+_NAMESPACES: Final = {
+    "mount": linux.CLONE_NEWNS,
+    "pid": linux.CLONE_NEWPID,
+    "network": linux.CLONE_NEWNET,
+    "ipc": linux.CLONE_NEWIPC,
+    "uts": linux.CLONE_NEWUTS,
+}
+_TRIAL_BYTES: Final = 16 * MB
+_TRIAL_PROCESSES: Final = 4
+_TRIAL_SHARES: Final = 256
+
+
+def examine(settings: Settings) -> Facts:
+    """All facts about this machine, for a platform with these settings and this user."""
+    is_root = os.geteuid() == 0
+    started = time.time() - time.monotonic()
+    interpreters = find_interpreters()
+    return Facts(
+        is_root=is_root,
+        kernel=_kernel(),
+        namespaces=_namespaces(is_root=is_root),
+        cgroups=_cgroups(is_root=is_root),
+        seccomp=_seccomp(),
+        landlock=calls.landlock_version(),
+        interpreters={kind: f"{i.path} {i.version}" for kind, i in interpreters.items()},
+        zygotes=asyncio.run(_zygotes(interpreters, is_root=is_root)),
+        memory=_memory(settings),
+        data=data_directory(settings.data_dir),
+        open_files=_open_files(),
+        address=f"{settings.host}:{settings.port}",
+        address_error=_address_error(settings),
+        clock=Clock(
+            wall_s=time.time(),
+            jump_s=time.time() - time.monotonic() - started,
+            is_synchronised=calls.is_clock_synchronised(),
+        ),
+    )
+
+
+def _kernel() -> Kernel:
+    name = platform.uname()
+    return Kernel(
+        system=name.system,
+        release=name.release,
+        machine=name.machine,
+        pidfd_error=calls.refusal(lambda: os.pidfd_open(os.getpid())),
+    )
+
+
+def _namespaces(*, is_root: bool) -> Mapping[str, str]:
+    """As the zygote makes them: an ordinary user's inside of a user namespace."""
+    outer = 0 if is_root else linux.CLONE_NEWUSER
+
+    def enter(flag: int) -> None:
+        if outer:
+            linux.unshare(outer)
+        linux.unshare(flag)
+
+    found = {name: calls.refusal(partial(enter, flag)) for name, flag in _NAMESPACES.items()}
+    return {"user": calls.refusal(lambda: linux.unshare(linux.CLONE_NEWUSER)), **found}
+
+
+def _cgroups(*, is_root: bool) -> Cgroups:
+    mounts = Path("/proc/self/mounts").read_text()
+    kinds = {line.split(" ")[2] for line in mounts.splitlines()}
+    hierarchies = cgroups.find_hierarchies(mounts, Path("/proc/self/cgroup").read_text())
+    return Cgroups(
+        versions=frozenset(number for kind, number in (("cgroup", 1), ("cgroup2", 2)) if kind in kinds),
+        controllers=frozenset[str]().union(*(hierarchy.controllers for hierarchy in hierarchies)),
+        error=_cgroup_error(hierarchies) if is_root else "",
+    )
+
+
+def _cgroup_error(hierarchies: list[cgroups.Hierarchy]) -> str:
+    """Make and remove a group with limits.
+
+    Not in a child: groups of version 2 can only be divided by a process that is alone in its own.
+    """
+    own = cgroups.Cgroups(hierarchies)
+    try:
+        own.make()
+        own.create("trial", memory_bytes=_TRIAL_BYTES, processes=_TRIAL_PROCESSES, cpu_shares=_TRIAL_SHARES)
+    except OSError as error:
+        return str(error)
+    finally:
+        own.close()
+    return ""
+
+
+def _seccomp() -> Seccomp:
+    program = seccomp.program()
+
+    def install() -> None:
+        linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+        seccomp.install(program)
+
+    return Seccomp(is_known=bool(program), error=calls.refusal(install))
+
+
+async def _zygotes(interpreters: Mapping[str, Interpreter], *, is_root: bool) -> Mapping[str, str]:
+    """Start each and end it: nothing less tells whether their file system can be put together."""
+    errors = {}
+    for kind, interpreter in interpreters.items():
+        keeper = ZygoteKeeper(interpreter, is_root=is_root)
+        try:
+            await keeper.start()
+            errors[kind] = ""
+        except SandboxUnavailable as error:
+            errors[kind] = str(error)
+        finally:
+            await keeper.aclose()
+    return errors
+
+
+def _memory(settings: Settings) -> Memory:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    available_kb = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    return Memory(
+        total_mb=machine_memory_mb(),
+        available_mb=available_kb // 1024,
+        pool_mb=settings.pool_memory_mb or machine_memory_mb() // 2,
+        min_mb=settings.min_memory_mb,
+        default_mb=settings.default_memory_mb,
+        max_mb=settings.max_memory_mb,
+    )
+
+
+def _open_files() -> int:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return int(Path("/proc/sys/fs/nr_open").read_text()) if hard == resource.RLIM_INFINITY else hard
+
+
+def _address_error(settings: Settings) -> str:
+    try:
+        bind(settings.host, settings.port).close()
+    except OperatorError as error:
+        return str(error)
+    return ""
