@@ -196,16 +196,18 @@ def test_what_counts_as_base64_can_be_decoded_strictly(text: str) -> None:
 @pytest.mark.parametrize(
     ("body", "size"),
     [
-        ({"code": "äbc", "main": "main"}, 4 + 4),
-        ({"code": f" {ARCHIVE} "}, len(ARCHIVE) + 2),
-        ({"code": "x", "image": "user/image"}, 1 + 10),
-        ({"components": ["/ns/a", "ns/pkg/ä"]}, 4 + 9),
-        ({"code": 5}, 0),
-        (None, 0),
+        ({"kind": "python:3.11", "code": "äbc", "main": "main"}, 4 + 4),
+        ({"kind": "python:3.11", "code": f" {ARCHIVE} "}, len(ARCHIVE) + 2),
+        ({"kind": "python:3.11", "code": "abc", "image": "user/image"}, 3),
+        ({"kind": "python:3.11", "code": "abc", "components": ["/ns/a"]}, 3),
+        ({"kind": "blackbox", "code": "x", "image": "user/image"}, 1 + 10),
+        ({"kind": "blackbox", "image": "user/image", "code": 5}, 10),
+        ({"kind": "sequence", "components": ["/ns/a", "ns//pkg/b-c"]}, 4 + 10),
+        ({"kind": "sequence", "components": [{"path": "ns/pkg", "name": "b"}], "code": "abc"}, 8),
     ],
 )
-def test_the_size_counts_bytes_as_they_were_sent(body: Any, size: int) -> None:
-    assert sent_size_bytes(body) == size
+def test_the_size_counts_what_its_kind_has_in_bytes_as_they_were_sent(body: Any, size: int) -> None:
+    assert sent_size_bytes(parse_exec(body, MANIFEST), body) == size
 
 
 def test_the_newest_version_of_a_family_is_its_default() -> None:

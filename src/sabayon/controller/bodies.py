@@ -53,9 +53,9 @@ def read_put_body(call: Call, *, reserved: str | None = None) -> PutBody:
     check_content_type(call.request)
     given = decode_object(call.request.body, "Object expected in field 'exec'")
     fields = {name: raw for name, raw in given.items() if bytes(raw) != _NULL}
-    exec_ = _exec(fields.get("exec"), call)
+    exec_, code_bytes = _exec(fields.get("exec"), call)
     parameters, annotations = _entries(fields.get("parameters")), _entries(fields.get("annotations"))
-    _check_sizes(call, fields, parameters, annotations)
+    _check_sizes(call, code_bytes, parameters, annotations)
     overwrite = boolean(call.request.query, "overwrite", False)
     if call.parts[-1] == reserved:
         raise Rejection(400, messages.PACKAGE_RESERVED)
@@ -100,13 +100,16 @@ def decode_name(raw: Raw) -> EntityName:
         raise malformed(str(error)) from error
 
 
-def _exec(raw: Raw | None, call: Call) -> Exec | None:
+def _exec(raw: Raw | None, call: Call) -> tuple[Exec | None, int]:
+    """The `exec` object and its size in bytes."""
     if raw is None:
-        return None
+        return None, 0
+    value = decode_value(raw)
     try:
-        return parse_exec(decode_value(raw), call.services.manifest)
+        exec_ = parse_exec(value, call.services.manifest)
     except MalformedExec as error:
         raise malformed(str(error)) from error
+    return exec_, sent_size_bytes(exec_, value)
 
 
 def _entries(raw: Raw | None) -> Parameters | None:
@@ -118,10 +121,7 @@ def _entries(raw: Raw | None) -> Parameters | None:
         raise malformed(messages.PARAMETERS_MALFORMED) from error
 
 
-def _check_sizes(
-    call: Call, fields: Mapping[str, Raw], parameters: Parameters | None, annotations: Parameters | None
-) -> None:
-    code_bytes = sent_size_bytes(decode_value(fields["exec"])) if "exec" in fields else 0
+def _check_sizes(call: Call, code_bytes: int, parameters: Parameters | None, annotations: Parameters | None) -> None:
     allowed = call.limits.parameters_bytes
     for what, size, limit in (
         ("exec", code_bytes, call.services.limits.code_bytes),

@@ -143,12 +143,10 @@ def resolve_components(exec_: Exec, namespace: str) -> Exec:
     return msgspec.structs.replace(exec_, components=names)
 
 
-def sent_size_bytes(body: Any) -> int:
-    """What the code limit counts of an `exec` object as the client sent it; 0 when it has no measurable part."""
-    if not isinstance(body, dict):
-        return 0
-    components = body.get("components")
-    if isinstance(components, list):
-        return sum(len(c.strip("/").encode()) for c in components if isinstance(c, str))
-    texts = (body.get(field) for field in ("code", "main", "image"))
+def sent_size_bytes(exec_: Exec, body: Any) -> int:
+    """What the code limit counts of the `exec` object `body` that was read as `exec_`: text as the client sent it."""
+    if exec_.is_sequence:
+        return sum(len(name.id.encode()) for name in exec_.component_names())
+    image = "" if exec_.image is UNSET else exec_.image
+    texts = (image, body.get("code"), body.get("main"))
     return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts if isinstance(text, str))
