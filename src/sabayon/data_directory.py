@@ -23,8 +23,7 @@ def held(directory: Path) -> Iterator[None]:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(directory / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        reason = f"{error.strerror}; choose another with --data-dir"
-        raise OperatorError(f"cannot use the data directory {directory}: {reason}") from error
+        raise _unusable(directory, error) from error
     try:
         _lock(descriptor, directory)
         yield
@@ -41,8 +40,15 @@ def _lock(descriptor: int, directory: Path) -> None:
             f"the data directory {directory} is in use by another instance (process {owner}); "
             "stop it, or choose another directory with --data-dir"
         ) from error
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        raise _unusable(directory, error) from error
+
+
+def _unusable(directory: Path, error: OSError) -> OperatorError:
+    return OperatorError(f"cannot use the data directory {directory}: {error.strerror}; choose another with --data-dir")
 
 
 def write_wskprops(directory: Path, api_host: str, auth_key: str, home: Path | None) -> Path:

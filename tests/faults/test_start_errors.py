@@ -61,6 +61,13 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     assert "cannot use the data directory /proc/sabayon" in text
 
 
+def test_a_data_directory_on_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "lock").symlink_to("/dev/full")
+    text = refused(up(tmp_path, "--port", "0", "--data-dir", str(tmp_path / "data")))
+    assert f"cannot use the data directory {tmp_path / 'data'}:" in text
+
+
 def test_a_file_that_the_platform_writes_itself_and_cannot(tmp_path: Path) -> None:
     (tmp_path / "data" / "wskprops").mkdir(parents=True)
     text = refused(up(tmp_path, "--port", "0", "--data-dir", str(tmp_path / "data")))
