@@ -17,7 +17,8 @@ from sabayon.provider.alarms.timer import Timer
 logger = logging.getLogger("sabayon.alarms")
 
 THREADS: Final = 16
-_TRIES: Final = 5
+_RETRIES: Final = 5
+_RETRY_DELAY_S: Final = 1.0
 _CONFLICT: Final = 409
 
 
@@ -88,11 +89,12 @@ class RestPlatform:
         await self._delete(timer.auth_key, route)
 
     async def _delete(self, auth_key: str, route: str) -> None:
-        for _ in range(_TRIES):
+        for retries_left in range(_RETRIES, -1, -1):
             response = await self._request(auth_key, "DELETE", route)
             if response is None or response.status != _CONFLICT:
                 return
-            await self._clock.sleep(1)
+            if retries_left:
+                await self._clock.sleep(_RETRY_DELAY_S)
         logger.warning("%s could not be deleted: it is changed all the time", route)
 
     async def _request(self, auth_key: str, method: str, route: str, body: Any = None) -> Response | None:
