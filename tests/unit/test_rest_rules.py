@@ -360,6 +360,17 @@ def test_rules_of_one_trigger_may_be_made_turned_and_deleted_at_once() -> None:
     asyncio.run(test())
 
 
+def test_however_many_rules_of_one_trigger_are_made_at_once_none_is_refused() -> None:
+    async def test() -> None:
+        stage = await stage_on(InterleavedArtifacts())
+        await set_up(stage)
+        ids = [f"r{number}" for number in range(30)]
+        await asyncio.gather(*(made(stage, id, **LINK) for id in ids))
+        assert set(await attached(stage, "t")) == {f"acme/{id}" for id in ids}
+
+    asyncio.run(test())
+
+
 def test_of_one_rule_made_by_many_at_once_one_is_new_and_the_others_exist() -> None:
     async def test() -> None:
         stage = await stage_on(InterleavedArtifacts())

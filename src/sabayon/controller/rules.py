@@ -23,7 +23,7 @@ from sabayon.errors import Conflict, Corrupt, Rejection
 from sabayon.store.base import Delete, Document, Put
 
 _TRIES: Final = 5
-"""Rules of one trigger share its document: writers that meet try again before the client hears of it."""
+"""Rules share their trigger's document. In one process they take turns; who meets another writer tries again."""
 
 
 class _Stored(NamedTuple):
@@ -53,12 +53,12 @@ async def put_rule(call: Call) -> Response:
     body = read_put_body(call)
     trigger, action = (_reference(body.fields.get(field), call.namespace) for field in ("trigger", "action"))
     await _check_readable(call, trigger, action)
-    return json_response(await _retried(lambda: _put(call, body, trigger, action)))
+    return json_response(await _in_turn(call, lambda: _put(call, body, trigger, action)))
 
 
 async def delete_rule(call: Call) -> Response:
     """`DELETE rules/{r}`: in any state; what is answered is inactive."""
-    return json_response(await _retried(lambda: _delete(call)))
+    return json_response(await _in_turn(call, lambda: _delete(call)))
 
 
 async def set_rule_status(call: Call) -> Response:
@@ -66,17 +66,19 @@ async def set_rule_status(call: Call) -> Response:
     check_payload_size(call)
     check_content_type(call.request)
     status = _wanted_status(call.request.body)
-    await _retried(lambda: _set_status(call, status))
+    await _in_turn(call, lambda: _set_status(call, status))
     return text_response("OK")
 
 
-async def _retried(attempt: Callable[[], Awaitable[RuleView]]) -> RuleView:
-    for _ in range(_TRIES - 1):
-        try:
-            return await attempt()
-        except Conflict:
-            continue
-    return await attempt()
+async def _in_turn(call: Call, attempt: Callable[[], Awaitable[RuleView]]) -> RuleView:
+    """The outcome of `attempt`, made when no other rule of the namespace is being written. Raises what it raises."""
+    async with call.services.rule_turns.of(call.namespace):
+        for _ in range(_TRIES - 1):
+            try:
+                return await attempt()
+            except Conflict:
+                continue
+        return await attempt()
 
 
 async def _put(call: Call, body: PutBody, trigger: EntityName | None, action: EntityName | None) -> RuleView:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sabayon.bus.base import Bus
 from sabayon.controller.running import Running
+from sabayon.controller.turns import Turns
 from sabayon.entity.limits import SystemLimits
 from sabayon.entity.manifest import Manifest
 from sabayon.store.base import Activations, Artifacts, Identities, Journal
@@ -14,7 +15,11 @@ from sabayon.store.base import Activations, Artifacts, Identities, Journal
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Ports and settings. `now_ms`: the wall clock in epoch ms. `running`: the owner of activations in flight."""
+    """Ports and settings.
+
+    now_ms: the wall clock in epoch ms. running: the owner of activations in flight.
+    rule_turns: whose turn it is to write rules, by their namespace.
+    """
 
     artifacts: Artifacts
     activations: Activations
@@ -25,3 +30,4 @@ class Services:
     limits: SystemLimits
     now_ms: Callable[[], int]
     running: Running = field(default_factory=Running)
+    rule_turns: Turns = field(default_factory=Turns)
