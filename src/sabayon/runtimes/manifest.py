@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
 _HERE = Path(__file__).parent
 NODEJS_LAUNCHER: Final = "/launcher/launcher.js"
 _SYSTEM: Final = ("/usr/", "/bin/", "/lib/")
+_OF_PYTHON: Final = ("bin", "lib", "lib64", "ssl", "openssl")
+"""Below the prefix of a Python. The prefix itself may be somebody's home."""
 
 
 class Interpreter(NamedTuple):
@@ -43,7 +46,7 @@ def _python() -> Interpreter:
         version=".".join(map(str, sys.version_info[:3])),
         argv=(),
         module="sabayon.runtimes.python.launcher",
-        binds=_outside_of_system(sys.base_prefix),
+        binds=_outside_of_system(Path(sys.base_prefix, name) for name in _OF_PYTHON),
     )
 
 
@@ -65,16 +68,17 @@ def _nodejs() -> Interpreter | None:
         return None
     version = version.strip().removeprefix("v")
     launcher = str(_HERE / "nodejs" / "launcher.js")
-    prefix = str(Path(path).parents[1])
+    library = Path(path).parents[1].joinpath("lib").glob("libnode*")
     return Interpreter(
         kind=f"nodejs:{version.partition('.')[0]}",
         path=path,
         version=version,
         argv=(path, "--expose-gc", NODEJS_LAUNCHER),
         module="",
-        binds=((launcher, NODEJS_LAUNCHER), *_outside_of_system(prefix)),
+        binds=((launcher, NODEJS_LAUNCHER), *_outside_of_system([Path(path), *library])),
     )
 
 
-def _outside_of_system(prefix: str) -> tuple[tuple[str, str], ...]:
-    return () if f"{prefix}/".startswith(_SYSTEM) else ((prefix, prefix),)
+def _outside_of_system(paths: Iterable[Path]) -> tuple[tuple[str, str], ...]:
+    """Those of `paths` that exist and that no sandbox sees anyway."""
+    return tuple((str(path), str(path)) for path in paths if path.exists() and not str(path).startswith(_SYSTEM))
