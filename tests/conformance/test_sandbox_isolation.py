@@ -173,6 +173,9 @@ SYSTEM_CALLS = {
     "mknod": "libc.mknod(b'/tmp/x', 0o60600, 0x800)",
     "open_by_handle_at": "libc.open_by_handle_at(0, None, 0)",
     "personality": "libc.personality(0x0040000)",
+    "socket to the hypervisor": "libc.socket(40, 1, 0)",
+    "socket to the kernel's cryptography": "libc.socket(38, 5, 0)",
+    "socket of packets": "libc.socket(17, 3, 0)",
 }
 NUMBERS = {
     "x86_64": {
@@ -197,6 +200,13 @@ def main(args):
     return {{"result": result, "errno": ctypes.get_errno()}}
 """
     assert stage.run(stage.result(code)) == {"result": -1, "errno": errno.EPERM}
+
+
+@pytest.mark.parametrize("family", [socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK])
+def test_sockets_that_stay_in_the_sandbox_can_be_made(stage: Stage, family: int) -> None:
+    kind = socket.SOCK_RAW if family == socket.AF_NETLINK else socket.SOCK_STREAM
+    code = f"import socket\ndef main(args): return {{'family': socket.socket({int(family)}, {int(kind)}).family}}"
+    assert stage.run(stage.result(code)) == {"family": family}
 
 
 @pytest.mark.usefixtures("as_root")

@@ -2,7 +2,7 @@
 
 A deny-list: what can reach the kernel's rarely used corners, other processes' memory,
 new namespaces or the machine as a whole fails with EPERM (clone3 with ENOSYS, so that
-the C library falls back to clone, whose flags a filter can read).
+the C library falls back to clone, whose flags a filter can read). Sockets are of a few families only.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import socket
 import struct
 from typing import Final
 
@@ -43,8 +44,13 @@ _AARCH64: Final = {
     "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433, "process_madvise": 440, "mount_setattr": 442,
     "quotactl_fd": 443, "memfd_secret": 447, "process_mrelease": 448,
 }  # fmt: skip
-_MACHINES: Final = {"x86_64": (0xC000003E, _X86_64, 56), "aarch64": (0xC00000B7, _AARCH64, 220)}
+_MACHINES: Final = {"x86_64": (0xC000003E, _X86_64, 56, 41), "aarch64": (0xC00000B7, _AARCH64, 220, 198)}
+"""AUDIT_ARCH, what is refused, and the numbers of clone and socket."""
+
 _CLONE3: Final = 435
+_FAMILIES: Final = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
+"""Sockets that end in the sandbox's network namespace. Others, such as AF_VSOCK, know no namespaces."""
+
 _NAMESPACE_FLAGS: Final = (
     linux.CLONE_NEWNS
     | linux.CLONE_NEWCGROUP
@@ -68,7 +74,7 @@ def program() -> bytes:
     known = _MACHINES.get(os.uname().machine)
     if known is None:
         return b""
-    architecture, denied, clone = known
+    architecture, denied, clone, open_socket = known
     refuse = _instruction(_RETURN, _ERRNO | errno.EPERM)
     steps = [
         _instruction(_LOAD, _ARCHITECTURE),
@@ -82,6 +88,11 @@ def program() -> bytes:
         _instruction(_JUMP_EQUAL, clone, 0, 4),
         _instruction(_LOAD, _FIRST_ARGUMENT),
         _instruction(_JUMP_ANY_BIT, _NAMESPACE_FLAGS, 0, 1),
+        refuse,
+        _instruction(_RETURN, _ALLOW),
+        _instruction(_JUMP_EQUAL, open_socket, 0, len(_FAMILIES) + 3),
+        _instruction(_LOAD, _FIRST_ARGUMENT),
+        *(_instruction(_JUMP_EQUAL, family, len(_FAMILIES) - n, 0) for n, family in enumerate(_FAMILIES)),
         refuse,
         _instruction(_RETURN, _ALLOW),
     ]
