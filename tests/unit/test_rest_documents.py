@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -180,6 +182,23 @@ def test_the_documentation_is_a_redirect(path: str, location: str) -> None:
     async def test(stage: Stage) -> None:
         answer = await stage.client.request("GET", path)
         assert (answer.status, answer.headers["location"]) == (308, location)
+
+    on_stage(test)()
+
+
+@pytest.mark.parametrize(
+    ("path", "document"), [("/docs", "/api-docs"), ("/api/v1/docs", "/api/v1/api-docs")], ids=["root", "api"]
+)
+def test_the_documentation_is_a_page_that_names_all_described_operations(path: str, document: str) -> None:
+    async def test(stage: Stage) -> None:
+        redirect = await stage.client.request("GET", path)
+        page = await stage.client.request("GET", urljoin(path, redirect.headers["location"]))
+        assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=UTF-8")
+        described = (await stage.client.request("GET", document)).json
+        for below, operations in described["paths"].items():
+            for method, operation in operations.items():
+                full = described["basePath"].rstrip("/") + below
+                assert f"<code>{method.upper()} {full}</code> {html.escape(operation['summary'])}<" in page.text
 
     on_stage(test)()
 

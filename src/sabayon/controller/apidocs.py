@@ -7,139 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from sabayon import __version__
-
-Schema = dict[str, Any]
-
-_STRING: Final[Schema] = {"type": "string"}
-_INTEGER: Final[Schema] = {"type": "integer", "format": "int64"}
-_BOOLEAN: Final[Schema] = {"type": "boolean"}
-_ANYTHING: Final[Schema] = {"type": "object"}
-_NAME: Final[Schema] = {
-    "type": "string",
-    "pattern": r"^[A-Za-z0-9_]([A-Za-z0-9_@. -]*[A-Za-z0-9_@.-])?$",
-    "maxLength": 256,
-}
-_ID: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/definitions/{name}"}
+from sabayon.controller.apischemas import (
+    ANYTHING,
+    BOOLEAN,
+    DEFINITIONS,
+    ID,
+    INTEGER,
+    NAME,
+    STRING,
+    Schema,
+    array,
+    ref,
+)
 
 
-def _array(items: Schema) -> Schema:
-    return {"type": "array", "items": items}
-
-
-def _object(properties: dict[str, Schema], *required: str) -> Schema:
-    schema: Schema = {"type": "object", "properties": properties}
-    return {**schema, "required": list(required)} if required else schema
-
-
-_ENTITY: Final = {
-    "namespace": _STRING,
-    "name": _STRING,
-    "version": _STRING,
-    "publish": _BOOLEAN,
-    "annotations": _array(_ref("KeyValue")),
-    "updated": _INTEGER,
-}
-_CONTENT: Final = {
-    "annotations": _array(_ref("KeyValue")),
-    "publish": _BOOLEAN,
-    "version": {"type": "string", "pattern": r"^\d{1,4}\.\d{1,4}\.\d{1,4}$"},
-}
-_PARAMETERS: Final = {"parameters": _array(_ref("KeyValue"))}
-_ENTITY_FIELDS: Final = ("namespace", "name", "version", "publish", "annotations")
-
-_DEFINITIONS: Final[dict[str, Schema]] = {
-    "Error": _object({"code": _STRING, "error": _STRING}, "code", "error"),
-    "KeyValue": _object({"key": {"type": "string", "minLength": 1}, "value": {}, "init": _BOOLEAN}, "key"),
-    "Exec": _object(
-        {
-            "kind": _STRING,
-            "code": _STRING,
-            "image": _STRING,
-            "main": _STRING,
-            "binary": _BOOLEAN,
-            "components": _array(_STRING),
-        },
-        "kind",
-    ),
-    "ActionLimits": _object(
-        {
-            "timeout": {**_INTEGER, "minimum": 100},
-            "memory": {**_INTEGER, "minimum": 128},
-            "logs": {**_INTEGER, "minimum": 0},
-            "concurrency": {**_INTEGER, "minimum": 1},
-        }
-    ),
-    "Action": _object(
-        {**_ENTITY, **_PARAMETERS, "exec": _ref("Exec"), "limits": _ref("ActionLimits")},
-        *_ENTITY_FIELDS,
-        "exec",
-        "limits",
-    ),
-    "ActionPut": _object({**_CONTENT, **_PARAMETERS, "exec": _ref("Exec"), "limits": _ref("ActionLimits")}),
-    "Binding": _object({"namespace": _STRING, "name": _STRING}),
-    "Package": _object(
-        {
-            **_ENTITY,
-            **_PARAMETERS,
-            "binding": _ref("Binding"),
-            "actions": _array(_ANYTHING),
-            "feeds": _array(_ANYTHING),
-        },
-        *_ENTITY_FIELDS,
-    ),
-    "PackagePut": _object({**_CONTENT, **_PARAMETERS, "binding": _ref("Binding")}),
-    "Trigger": _object({**_ENTITY, **_PARAMETERS, "limits": _ANYTHING, "rules": _ANYTHING}, *_ENTITY_FIELDS),
-    "TriggerPut": _object({**_CONTENT, **_PARAMETERS}),
-    "Path": _object({"path": _STRING, "name": _STRING}, "path", "name"),
-    "RuleStatus": _object({"status": {"type": "string", "enum": ["active", "inactive"]}}, "status"),
-    "Rule": _object(
-        {**_ENTITY, "trigger": _ref("Path"), "action": _ref("Path"), "status": _STRING},
-        *_ENTITY_FIELDS,
-        "trigger",
-        "action",
-        "status",
-    ),
-    "RulePut": _object(
-        {
-            **_CONTENT,
-            "trigger": _STRING,
-            "action": _STRING,
-            "status": {"type": "string", "enum": ["active", "inactive", ""]},
-        }
-    ),
-    "ActivationResponse": _object({"status": _STRING, "statusCode": _INTEGER, "success": _BOOLEAN, "result": {}}),
-    "Activation": _object(
-        {
-            **_ENTITY,
-            "subject": _STRING,
-            "activationId": _ID,
-            "cause": _ID,
-            "start": _INTEGER,
-            "end": _INTEGER,
-            "duration": _INTEGER,
-            "response": _ref("ActivationResponse"),
-            "logs": _array(_STRING),
-        },
-        "namespace",
-        "name",
-        "activationId",
-        "start",
-        "response",
-    ),
-    "ActivationId": _object({"activationId": _ID}, "activationId"),
-    "Logs": _object({"logs": _array(_STRING)}, "logs"),
-    "Count": {"type": "object", "additionalProperties": _INTEGER},
-}
-
-
-def _path(name: str, schema: Schema = _NAME) -> Schema:
+def _path(name: str, schema: Schema = NAME) -> Schema:
     return {"name": name, "in": "path", "required": True, **schema}
 
 
@@ -152,16 +37,16 @@ def _body(schema: Schema) -> Schema:
 
 
 _NAMESPACE: Final = _path("namespace", {"type": "string", "enum": ["_"]})
-_OVERWRITE: Final = _query("overwrite", _BOOLEAN)
+_OVERWRITE: Final = _query("overwrite", BOOLEAN)
 _PAGE: Final = (
     _query("limit", {"type": "integer", "minimum": 0, "maximum": 200, "default": 30}),
     _query("skip", {"type": "integer", "minimum": 0, "default": 0}),
-    _query("count", _BOOLEAN),
+    _query("count", BOOLEAN),
 )
-_TIMES: Final = (_query("since", {**_INTEGER, "minimum": 0}), _query("upto", {**_INTEGER, "minimum": 0}))
+_TIMES: Final = (_query("since", {**INTEGER, "minimum": 0}), _query("upto", {**INTEGER, "minimum": 0}))
 _INVOKE: Final = (
-    _query("blocking", _BOOLEAN),
-    _query("result", _BOOLEAN),
+    _query("blocking", BOOLEAN),
+    _query("result", BOOLEAN),
     _query("timeout", {"type": "integer", "minimum": 1, "maximum": 60000}),
 )
 _REFUSALS: Final = {
@@ -181,14 +66,14 @@ def _operation(
         responses[str(status)] = {"description": "Done.", **({"schema": schema} if schema else {})}
     for status in (*_REFUSALS, *others):
         description = _REFUSALS.get(status, "The request is well formed and cannot be carried out.")
-        responses.setdefault(str(status), {"description": description, "schema": _ref("Error")})
+        responses.setdefault(str(status), {"description": description, "schema": ref("Error")})
     operation = {"tags": [tag], "summary": summary, "responses": responses}
     return {**operation, "parameters": list(parameters)} if parameters else operation
 
 
 def _entity_paths(tag: str, one: str, name: str, path: str) -> dict[str, Schema]:
     """List, read, write and delete of one kind of entity."""
-    entity, content, parameter = _ref(one), _ref(f"{one}Put"), _path(name)
+    entity, content, parameter = ref(one), ref(f"{one}Put"), _path(name)
     noun = one.lower()
     return {
         f"/namespaces/{{namespace}}/{path}": {
@@ -222,9 +107,9 @@ def _paths() -> dict[str, Schema]:
         if path.endswith("}")
     }
     paths = {
-        "/namespaces": {"get": _operation("Namespaces", "List the key's namespaces", (), {200: _array(_STRING)})},
+        "/namespaces": {"get": _operation("Namespaces", "List the key's namespaces", (), {200: array(STRING)})},
         "/namespaces/{namespace}/limits": {
-            "get": _operation("Namespaces", "Read the namespace's limits", (_NAMESPACE,), {200: _ANYTHING}),
+            "get": _operation("Namespaces", "Read the namespace's limits", (_NAMESPACE,), {200: ANYTHING}),
         },
         **actions,
         **packaged,
@@ -233,13 +118,13 @@ def _paths() -> dict[str, Schema]:
         **_entity_paths("Rules", "Rule", "ruleName", "rules"),
         **_activation_paths(),
     }
-    invoked = {200: {}, 202: _ref("ActivationId")}
+    invoked = {200: {}, 202: ref("ActivationId")}
     for path in ("{actionName}", "{packageName}/{actionName}"):
         names = tuple(_path(part[1:-1]) for part in path.split("/"))
         paths[f"/namespaces/{{namespace}}/actions/{path}"]["post"] = _operation(
             "Actions",
             "Invoke the action",
-            (_NAMESPACE, *names, *_INVOKE, _body(_ANYTHING)),
+            (_NAMESPACE, *names, *_INVOKE, _body(ANYTHING)),
             invoked,
             409,
             413,
@@ -251,8 +136,8 @@ def _paths() -> dict[str, Schema]:
     paths["/namespaces/{namespace}/triggers/{triggerName}"]["post"] = _operation(
         "Triggers",
         "Fire the trigger",
-        (_NAMESPACE, _path("triggerName"), _body(_ANYTHING)),
-        {202: _ref("ActivationId"), 204: None},
+        (_NAMESPACE, _path("triggerName"), _body(ANYTHING)),
+        {202: ref("ActivationId"), 204: None},
         409,
         413,
         415,
@@ -261,7 +146,7 @@ def _paths() -> dict[str, Schema]:
     paths["/namespaces/{namespace}/rules/{ruleName}"]["post"] = _operation(
         "Rules",
         "Enable or disable the rule",
-        (_NAMESPACE, _path("ruleName"), _body(_ref("RuleStatus"))),
+        (_NAMESPACE, _path("ruleName"), _body(ref("RuleStatus"))),
         {200: None},
         409,
         415,
@@ -270,15 +155,15 @@ def _paths() -> dict[str, Schema]:
 
 
 def _activation_paths() -> dict[str, Schema]:
-    tag, one = "Activations", (_NAMESPACE, _path("activationId", _ID))
+    tag, one = "Activations", (_NAMESPACE, _path("activationId", ID))
     path = "/namespaces/{namespace}/activations"
-    filters = (_query("name", _STRING), *_PAGE, *_TIMES, _query("docs", _BOOLEAN))
+    filters = (_query("name", STRING), *_PAGE, *_TIMES, _query("docs", BOOLEAN))
     return {
         path: {"get": _operation(tag, "List activations", (_NAMESPACE, *filters), {200: {}})},
-        f"{path}/{{activationId}}": {"get": _operation(tag, "Read the record", one, {200: _ref("Activation")})},
-        f"{path}/{{activationId}}/logs": {"get": _operation(tag, "Read the logs", one, {200: _ref("Logs")})},
+        f"{path}/{{activationId}}": {"get": _operation(tag, "Read the record", one, {200: ref("Activation")})},
+        f"{path}/{{activationId}}/logs": {"get": _operation(tag, "Read the logs", one, {200: ref("Logs")})},
         f"{path}/{{activationId}}/result": {
-            "get": _operation(tag, "Read the result", one, {200: _ref("ActivationResponse")})
+            "get": _operation(tag, "Read the result", one, {200: ref("ActivationResponse")})
         },
     }
 
@@ -299,7 +184,7 @@ def api_description() -> Schema:
         "securityDefinitions": {"basicAuth": {"type": "basic"}},
         "security": [{"basicAuth": []}],
         "paths": _paths(),
-        "definitions": _DEFINITIONS,
+        "definitions": DEFINITIONS,
     }
 
 

@@ -201,6 +201,7 @@ def _outside_of_api(method: str, segments: tuple[str, ...], transaction_id: str,
         ("api-docs",): info.root_docs,
         ("api-docs", ""): info.root_docs,
         ("docs",): lambda: info.docs_redirect(""),
+        ("docs", "index.html"): info.root_docs_page,
     }
     document = documents.get(segments)
     if document is not None and method == "GET":
@@ -218,6 +219,8 @@ def _open_document(segments: tuple[str, ...]) -> Response | None:
             return info.api_docs()._replace(headers=_CORS)
         case ("docs",):
             return info.docs_redirect(info.API_PATH)
+        case ("docs", "index.html"):
+            return info.api_docs_page()
         case _:
             return None
 

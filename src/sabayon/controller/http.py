@@ -13,6 +13,7 @@ from sabayon.errors import Rejection
 
 JSON = "application/json"
 TEXT = "text/plain; charset=UTF-8"
+HTML = "text/html; charset=UTF-8"
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -63,6 +64,11 @@ def raw_json_response(body: bytes, status: int = 200, headers: Headers = ()) -> 
 def text_response(text: str, status: int = 200) -> Response:
     """Plain text."""
     return Response(status, text.encode(), TEXT)
+
+
+def html_response(page: str) -> Response:
+    """A page for people."""
+    return Response(200, page.encode(), HTML)
 
 
 def error_response(status: int, text: str, transaction_id: str, headers: Headers = ()) -> Response:

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from sabayon import __version__
 from sabayon.controller.apidocs import api_description, root_description
-from sabayon.controller.http import Response, json_response, text_response
+from sabayon.controller.docspage import docs_page
+from sabayon.controller.http import Response, html_response, json_response, text_response
 from sabayon.controller.services import Services
 from sabayon.entity.limits import MB
 
@@ -68,8 +69,18 @@ def root_docs() -> Response:
     return json_response(root_description())
 
 
+def root_docs_page() -> Response:
+    """`GET /docs/index.html`: the description of `/` for people."""
+    return html_response(docs_page(root_description()))
+
+
+def api_docs_page() -> Response:
+    """`GET /api/v1/docs/index.html`: the description of the REST API for people."""
+    return html_response(docs_page(api_description()))
+
+
 def docs_redirect(base: str) -> Response:
-    """`GET {base}/docs`."""
+    """`GET {base}/docs`: to the page beside it."""
     return Response(308, headers=(("Location", f"docs/index.html?url={base}/api-docs"),))
 
 
