@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from sabayon.sandbox.native.driver import PER_NAMESPACE_COUNTS, PROCESSES
+from sabayon.sandbox.native.linux import kernel_version
+
 ROOT = Path(__file__).parents[2]
 USER = 61_000 + os.getpid() % 1000
 MODULE = "tests.conformance.sandbox_stage"
@@ -133,6 +136,28 @@ def main(args):
         return {"refused": True}
 """
     assert answers(python, [("python", code, {})]) == [{"refused": True}]
+
+
+def test_a_fork_bomb_is_bounded_and_others_still_run(python: str) -> None:
+    bomb = """
+import os, time
+def main(args):
+    count = 0
+    try:
+        while count < 1000:
+            if not os.fork():
+                time.sleep(1000)
+            count += 1
+    except BlockingIOError:
+        return {"count": count}
+"""
+    quiet = "import subprocess\ndef main(args): return {'out': subprocess.getoutput('echo hi')}"
+    if kernel_version() < PER_NAMESPACE_COUNTS:
+        pytest.skip("this kernel counts all that a user runs together")
+    first, second = answers(python, [("python", bomb, {}), ("python", quiet, {})])
+    assert 10 < first["count"] < PROCESSES
+    assert second == {"out": "hi"}
+    assert processes_of(USER) == []
 
 
 def test_when_the_driver_is_killed_nothing_is_left(python: str) -> None:

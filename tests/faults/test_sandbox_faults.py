@@ -27,7 +27,7 @@ ECHO = "def main(args): return args"
 STAY = "import time\ndef main(args):\n  while True: time.sleep(1)"
 ROOT = Path(__file__).parents[2]
 MODULE = "tests.conformance.sandbox_stage"
-REQUEST = Start(uid=0, gid=0, tmp_bytes=1 << 20, address_space_bytes=0, api_port=3233, environment={})
+REQUEST = Start(uid=0, gid=0, tmp_bytes=1 << 20, address_space_bytes=0, processes=0, api_port=3233, environment={})
 
 
 class Killable(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Final
 
 from sabayon.runtimes.manifest import Interpreter, find_interpreters
 from sabayon.sandbox.base import Logs, Reply, SandboxDied, SandboxSpec, SandboxUnavailable
-from sabayon.sandbox.native import seccomp
+from sabayon.sandbox.native import linux, seccomp
 from sabayon.sandbox.native.cgroups import Cgroups, Group, find_hierarchies
 from sabayon.sandbox.native.handles import Start, Started
 from sabayon.sandbox.native.keeper import ZygoteKeeper
@@ -29,6 +29,9 @@ FIRST_UID: Final = 200_000
 UIDS: Final = 50_000
 PROCESSES: Final = 128
 """Threads count too: Node.js needs a dozen."""
+
+PER_NAMESPACE_COUNTS: Final = (5, 14)
+"""Before this kernel RLIMIT_NPROC counts all that the user runs on the machine, which is no measure of a sandbox."""
 
 _BOOT_S: Final = 30.0
 _BOOT_LOG_BYTES: Final = 4096
@@ -66,6 +69,7 @@ class NativeDriver:
         self._numbers = itertools.count(1)
         self._uids = itertools.cycle(range(FIRST_UID, FIRST_UID + UIDS))
         self._missing: list[str] = []
+        self._counts_processes = False
         self._is_closed = False
 
     @property
@@ -93,6 +97,7 @@ class NativeDriver:
         self._missing = [] if seccomp.program() else ["a system call filter for this processor"]
         if not self._is_root:
             self._missing += ["memory and process limits by cgroups", "a user of its own for each sandbox"]
+            self._counts_processes = linux.kernel_version() >= PER_NAMESPACE_COUNTS
             return
         cgroups = Cgroups(
             find_hierarchies(Path("/proc/self/mounts").read_text(), Path("/proc/self/cgroup").read_text())
@@ -149,6 +154,7 @@ class NativeDriver:
             gid=uid if self._is_root else 0,
             tmp_bytes=spec.memory_mb * MB // 2,
             address_space_bytes=spec.memory_mb * MB * 2 if is_python and self._cgroups is None else 0,
+            processes=PROCESSES if self._counts_processes else 0,
             api_port=self._api_port,
             environment={
                 "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

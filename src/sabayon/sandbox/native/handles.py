@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 
 class Start(NamedTuple):
-    """What a zygote is told about a new sandbox. address_space_bytes: 0 for no bound of its own."""
+    """What a zygote is told about a new sandbox. address_space_bytes, processes: 0 for no bound of its own."""
 
     uid: int
     gid: int
     tmp_bytes: int
     address_space_bytes: int
+    processes: int
     api_port: int
     environment: dict[str, str]
 

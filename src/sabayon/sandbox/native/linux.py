@@ -45,6 +45,11 @@ def _call(what: str, function: Any, *args: Any) -> int:
     return result
 
 
+def kernel_version() -> tuple[int, ...]:
+    """Of the running kernel, two numbers."""
+    return tuple(int("".join(filter(str.isdigit, part))) for part in os.uname().release.split(".")[:2])
+
+
 def unshare(flags: int) -> None:
     """Move this process into new namespaces. Raises OSError."""
     _call("unshare", _libc.unshare, flags)

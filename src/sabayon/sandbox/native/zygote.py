@@ -8,8 +8,8 @@ Control socket (SOCK_SEQPACKET, one JSON object a packet):
 
 - start-up: a recipe comes in (see `main`); out go, in any order, `{"pidfd": true}` with a pidfd of the zygote, and
   `{"ready": true}` or `{"error": text}`
-- a request `{"id", "uid", "gid", "tmp_bytes", "address_space_bytes", "api_port", "environment"}` comes in, with
-  descriptors: frame socket, stdout, stderr, then one `cgroup.procs` per hierarchy to join
+- a request `{"id", ...}` (the rest: see `handles.Start`) comes in, with descriptors: frame socket, stdout,
+  stderr, then one `cgroup.procs` per hierarchy to join
 - the answer `{"id"}` with a pidfd of the sandbox and a listening socket inside it, or `{"id", "error"}`
 """
 
@@ -128,6 +128,8 @@ def _start(
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for group in groups:
             os.write(group, b"0")
+        if not recipe["is_root"]:
+            _enter_user_namespace()  # in which its processes are counted apart from all others of this user
         linux.unshare(
             linux.CLONE_NEWNS
             | linux.CLONE_NEWPID
@@ -196,6 +198,8 @@ def _limit(request: dict[str, Any]) -> None:
     _bound(resource.RLIMIT_MEMLOCK, 65536)
     if request["address_space_bytes"]:
         _bound(resource.RLIMIT_AS, request["address_space_bytes"])
+    if request["processes"]:
+        _bound(resource.RLIMIT_NPROC, request["processes"])
 
 
 def _bound(kind: int, most: int) -> None:
