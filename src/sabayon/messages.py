@@ -154,6 +154,22 @@ def not_authorized(resources: Iterable[str]) -> str:
     return f"The supplied authentication is not authorized to access '{', '.join(sorted(resources))}'."
 
 
+def get_foreign_action(package: str) -> str:
+    return f"GET not permitted for '{package}' since it's an action in a shared package"
+
+
+def get_bound_action(action: str) -> str:
+    return f"GET not permitted for '{action}'. Resource does not exist or is an action in a shared package binding."
+
+
+def get_foreign_package(package: str) -> str:
+    return f"GET not permitted for '{package}' since it's a shared package"
+
+
+def get_foreign_binding(binding: str) -> str:
+    return f"GET not permitted since {binding} is a binding of a shared package"
+
+
 def kind_not_authorized(kind: str) -> str:
     return f"The supplied authentication is not authorized to access actions of kind '{kind}'."
 

@@ -48,6 +48,7 @@ class Settings:
     invocations_per_minute: int = _setting(100_000, "invocations a minute of one namespace")
     concurrent_invocations: int = _setting(1_000, "invocations in flight of one namespace")
     fires_per_minute: int = _setting(100_000, "trigger fires a minute of one namespace")
+    shared_packages_execute_only: bool = _setting(False, "let namespaces run, but not read, what others share")
     sequence_length: int = _setting(50, "actions in a sequence, nested ones included")
     min_timeout_ms: int = _setting(100, "least time limit of an action")
     max_timeout_ms: int = _setting(300_000, "greatest time limit of an action")

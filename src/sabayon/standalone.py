@@ -135,6 +135,7 @@ class Standalone:
             manifest=manifest_of(driver.kinds),
             limits=settings.system_limits(),
             now_ms=_now_ms,
+            is_execute_only=settings.shared_packages_execute_only,
         )
         router.mount("/", create_app(services, is_access_logged=settings.access_log))
         provider = AlarmsProvider(store.ledger("alarms"), Client(api_host))

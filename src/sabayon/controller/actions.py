@@ -12,6 +12,7 @@ from sabayon.controller.bodies import PutBody, decode_value, read_put_body
 from sabayon.controller.call import Call
 from sabayon.controller.components import check_sequence
 from sabayon.controller.entitlement import Right
+from sabayon.controller.execute_only import check_action_shown
 from sabayon.controller.http import Response, json_response, malformed
 from sabayon.controller.query import boolean, paging
 from sabayon.controller.resolve import resolve_action, resolve_package
@@ -64,6 +65,7 @@ async def _list(call: Call, namespace: str, package: str | None) -> Response:
 async def read_action(call: Call) -> Response:
     """`GET actions/[{pkg}/]{name}`: parameters of package and binding merged in; without code if not asked for."""
     is_with_code = boolean(call.request.query, "code", True)
+    await check_action_shown(call, _name(call))
     action, revision, binding = await resolve_action(call.services.artifacts, _name(call))
     if is_with_code:
         return json_response(await _with_code(call, action, revision))

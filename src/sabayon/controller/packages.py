@@ -10,6 +10,7 @@ from sabayon import messages
 from sabayon.controller.bodies import PutBody, decode_value, read_put_body
 from sabayon.controller.call import Call
 from sabayon.controller.entitlement import Right
+from sabayon.controller.execute_only import check_package_shown
 from sabayon.controller.http import Response, json_response, malformed
 from sabayon.controller.query import boolean, paging
 from sabayon.controller.resolve import resolve_package
@@ -48,6 +49,7 @@ async def read_package(call: Call) -> Response:
     artifacts = call.services.artifacts
     provider, binding = await resolve_package(artifacts, _name(call))
     shown = binding or provider
+    check_package_shown(call, shown)
     actions = await artifacts.list(Action, provider.namespace, package=provider.name)
     packaged = [PackagedAction(a.annotations, a.name, a.version) for a in actions if isinstance(a, Action)]
     return json_response(

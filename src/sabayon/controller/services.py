@@ -18,6 +18,7 @@ class Services:
     """Ports and settings.
 
     now_ms: the wall clock in epoch ms. running: the owner of activations in flight.
+    is_execute_only: whether what other namespaces share can be run but not read.
     rule_turns: whose turn it is to write rules, by their namespace.
     """
 
@@ -29,5 +30,6 @@ class Services:
     manifest: Manifest
     limits: SystemLimits
     now_ms: Callable[[], int]
+    is_execute_only: bool = False
     running: Running = field(default_factory=Running)
     rule_turns: Turns = field(default_factory=Turns)
