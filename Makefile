@@ -24,5 +24,5 @@ test: check ## Run all checks and tests
 	@.venv/bin/pytest
 
 bench: ## Measure, side by side with what else one would use
-	@scripts/setup dev
+	@scripts/setup bench
 	@.venv/bin/python -m bench

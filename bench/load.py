@@ -1,11 +1,13 @@
 """A load generator on raw sockets, light enough to share two cores with what it measures.
 
-Run as `python -m bench.load HOST PORT CLIENTS REQUESTS` with the request's bytes on standard input; prints JSON.
+Run as `python -m bench.load HOST PORT CLIENTS REQUESTS` with the requests to send in rotation on standard input, each
+after four bytes of length; prints JSON.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import subprocess
 import sys
@@ -16,19 +18,21 @@ import uvloop
 
 
 class Load(NamedTuple):
-    """Requests a second, latencies in ms, and how many answers were not 200."""
+    """Requests a second, seconds in all, latencies in ms, and how many answers were not 200."""
 
     per_second: float
+    elapsed_s: float
     p50_ms: float
     p95_ms: float
     p99_ms: float
     failures: int
 
 
-def measure(host: str, port: int, request: bytes, *, clients: int, requests: int) -> Load:
-    """Send `request` again and again from `clients` connections, in a process of its own."""
-    command = [sys.executable, "-m", "bench.load", host, str(port), str(clients), str(requests)]
-    result = subprocess.run(command, input=request, capture_output=True, check=True, timeout=300)
+def measure(port: int, *rotation: bytes, clients: int, requests: int) -> Load:
+    """Send the requests of `rotation` again and again from `clients` connections, in a process of its own."""
+    command = [sys.executable, "-m", "bench.load", "127.0.0.1", str(port), str(clients), str(requests)]
+    text = b"".join(len(request).to_bytes(4, "big") + request for request in rotation)
+    result = subprocess.run(command, input=text, capture_output=True, check=True, timeout=300)
     return Load(**json.loads(result.stdout))
 
 
@@ -51,7 +55,7 @@ class _Client(asyncio.Protocol):
             return
         self._run.left -= 1
         self._started = time.perf_counter()
-        self._transport.write(self._run.request)  # type: ignore[attr-defined]
+        self._transport.write(next(self._run.rotation))  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -74,8 +78,8 @@ class _Client(asyncio.Protocol):
 
 
 class _Run:
-    def __init__(self, request: bytes, clients: int, requests: int) -> None:
-        self.request = request
+    def __init__(self, rotation: list[bytes], clients: int, requests: int) -> None:
+        self.rotation = itertools.cycle(rotation)
         self.left = requests
         self.open = clients
         self.latencies: list[float] = []
@@ -83,8 +87,8 @@ class _Run:
         self.done = asyncio.Event()
 
 
-async def _generate(host: str, port: int, clients: int, requests: int, request: bytes) -> Load:
-    run = _Run(request, clients, requests)
+async def _generate(host: str, port: int, clients: int, requests: int, rotation: list[bytes]) -> Load:
+    run = _Run(rotation, clients, requests)
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
     for _ in range(clients):
@@ -96,10 +100,19 @@ async def _generate(host: str, port: int, clients: int, requests: int, request: 
     def at(share: float) -> float:
         return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000, 3)
 
-    return Load(round(len(ordered) / elapsed, 1), at(0.5), at(0.95), at(0.99), run.failures)
+    return Load(round(len(ordered) / elapsed, 1), round(elapsed, 3), at(0.5), at(0.95), at(0.99), run.failures)
+
+
+def _rotation(text: bytes) -> list[bytes]:
+    found, at = [], 0
+    while at < len(text):
+        end = at + 4 + int.from_bytes(text[at : at + 4], "big")
+        found.append(text[at + 4 : end])
+        at = end
+    return found
 
 
 if __name__ == "__main__":
     _host, _port, _clients, _requests = sys.argv[1:5]
-    _load = uvloop.run(_generate(_host, int(_port), int(_clients), int(_requests), sys.stdin.buffer.read()))
+    _load = uvloop.run(_generate(_host, int(_port), int(_clients), int(_requests), _rotation(sys.stdin.buffer.read())))
     print(json.dumps(_load._asdict()))

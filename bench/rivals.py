@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import shutil
 import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+
+from bench.load import Load, measure
+
+FUNCTION = """import functions_framework
+
+@functions_framework.http
+def main(request):
+    return {"n": request.get_json()["n"]}
+"""
+_BODY = b'{"n":1}'
+_REQUEST = b"POST / HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n" + _BODY
+GUNICORN_WORKERS = 2
 
 
-async def plain_function(scope: Any, receive: Any, send: Any) -> None:
-    """The benchmark's function as a bare ASGI application: no isolation, no authentication, no record."""
-    message = await receive()
-    arguments = json.loads(message["body"] or b"{}")
-    body = json.dumps({"n": arguments.get("n")}).encode()
-    head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": head})
-    await send({"type": "http.response.body", "body": body})
-
-
-@contextlib.contextmanager
-def uvicorn_function() -> Iterator[int]:
-    """The plain function served by uvicorn; its port."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
+def functions_framework(requests: int, runs: int) -> Iterator[Load]:
+    """The benchmark's function naked: no isolation, no authentication, no record; gunicorn on both cores."""
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", "bench.rivals:plain_function", "--port", str(port), "--lifespan", "off"]
-    with subprocess.Popen([*command, "--log-level", "error", "--no-access-log"]) as process:
-        try:
-            _await_port(port)
-            yield port
-        finally:
-            process.terminate()
+        probe.close()
+        Path(folder, "main.py").write_text(FUNCTION)
+        application = f"functions_framework:create_app(target='main', source='{folder}/main.py')"
+        command = [sys.executable, "-m", "gunicorn", "--workers", str(GUNICORN_WORKERS), "--threads", "16"]
+        command += ["--worker-class", "gthread", "--keep-alive", "75", "--bind", f"127.0.0.1:{port}", application]
+        with subprocess.Popen([*command, "--log-level", "error"]) as process:
+            try:
+                _await_port(port)
+                measure(port, _REQUEST, clients=32, requests=1000)
+                for _ in range(runs):
+                    yield measure(port, _REQUEST, clients=32, requests=requests)
+            finally:
+                process.terminate()
 
 
 def _await_port(port: int) -> None:
@@ -49,10 +55,15 @@ def _await_port(port: int) -> None:
     raise SystemExit(f"bench: nothing listens on port {port}")
 
 
-def process_per_request_ms() -> float:
+def process_per_request_ms(libraries: str = "") -> float:
     """Median time of a fresh interpreter that runs the function once, as a CGI server would start."""
-    code = "import json, sys; print(json.dumps({'n': json.load(sys.stdin)['n']}))"
+    code = f"{libraries}import json, sys; print(json.dumps({{'n': json.load(sys.stdin)['n']}}))"
     return _median_ms([sys.executable, "-c", code], 15, b'{"n": 1}')
+
+
+def node_ms() -> float:
+    """Median time of a bare Node.js process."""
+    return _median_ms(["node", "-e", "0"], 15, b"")
 
 
 def docker_run_ms() -> float | None:
