@@ -12,7 +12,7 @@ import click
 
 from sabayon.cli import prescan
 from sabayon.cli.failures import GENERAL, HINT, CommandFailed
-from sabayon.cli.flags import Root
+from sabayon.cli.grammar import Root
 from sabayon.cli.style import complain, red
 
 _MODULES = {

@@ -18,7 +18,8 @@ from sabayon.cli.entities import (
     print_summary,
 )
 from sabayon.cli.failures import USAGE, ActivationFailed, CommandFailed, RequestFailed
-from sabayon.cli.flags import Leaf, flag, group_of, integer_flag, pair_flags, text_flag
+from sabayon.cli.flags import flag, integer_flag, pair_flags, text_flag
+from sabayon.cli.grammar import Leaf, group_of
 from sabayon.cli.invoking import post_activation, print_invoked, shown_failure
 from sabayon.cli.models import annotation, find_field
 from sabayon.cli.names import QualifiedName, qualified_name

@@ -11,7 +11,8 @@ from sabayon.cli.activations import activation_table, go_time, local_time
 from sabayon.cli.context import session
 from sabayon.cli.entities import output_flag
 from sabayon.cli.failures import GENERAL, usage
-from sabayon.cli.flags import Leaf, flag, group_of, integer_flag
+from sabayon.cli.flags import flag, integer_flag
+from sabayon.cli.grammar import Leaf, group_of
 from sabayon.cli.models import find_field, show_activation
 from sabayon.cli.names import qualified_name
 from sabayon.cli.poll import poll

@@ -8,7 +8,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from sabayon.cli.failures import usage
-from sabayon.cli.flags import Leaf
+from sabayon.cli.grammar import Leaf
 from sabayon.cli.style import say
 
 _SHELLS: Final = ("bash", "fish", "zsh")

@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from sabayon.cli.failures import CommandFailed
-from sabayon.cli.flags import Leaf
+from sabayon.cli.grammar import Leaf
 from sabayon.cli.style import say
 
 

@@ -17,7 +17,8 @@ from sabayon.cli.entities import (
     trigger_row,
 )
 from sabayon.cli.failures import usage
-from sabayon.cli.flags import Leaf, flag
+from sabayon.cli.flags import flag
+from sabayon.cli.grammar import Leaf
 from sabayon.cli.names import DEFAULT, shown_namespace
 from sabayon.cli.rules import rule_row, with_status
 from sabayon.cli.style import bold, say, say_json

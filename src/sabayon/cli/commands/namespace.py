@@ -7,7 +7,7 @@ from typing import Final
 from sabayon.cli.commands.list import get_flags, list_entities
 from sabayon.cli.context import session
 from sabayon.cli.entities import output_flag
-from sabayon.cli.flags import Leaf, group_of
+from sabayon.cli.grammar import Leaf, group_of
 from sabayon.cli.style import heading, say, say_json
 
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 from sabayon.cli.context import pairs, session
 from sabayon.cli.entities import fetch_list, full_name, list_flags, package_row, print_entity, print_list, print_summary
 from sabayon.cli.failures import GENERAL, usage
-from sabayon.cli.flags import Leaf, flag, group_of, pair_flags, text_flag
+from sabayon.cli.flags import flag, pair_flags, text_flag
+from sabayon.cli.grammar import Leaf, group_of
 from sabayon.cli.models import find_field
 from sabayon.cli.names import namespace_only, qualified_name, shown_namespace
 from sabayon.cli.style import bold, say, say_ok

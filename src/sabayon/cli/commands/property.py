@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from sabayon import __version__
 from sabayon.cli.context import config, session
 from sabayon.cli.failures import CommandFailed, RequestFailed, usage
-from sabayon.cli.flags import Leaf, flag, group_of, text_flag
+from sabayon.cli.flags import flag, text_flag
+from sabayon.cli.grammar import Leaf, group_of
 from sabayon.cli.properties import DEFAULT_VERSION, properties_path, write_properties
 from sabayon.cli.session import check_host
 from sabayon.cli.style import bold, say, say_ok

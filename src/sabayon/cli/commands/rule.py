@@ -7,7 +7,8 @@ from typing import Any, Final
 from sabayon.cli.context import session
 from sabayon.cli.entities import fetch_list, list_flags, print_entity, print_list
 from sabayon.cli.failures import GENERAL
-from sabayon.cli.flags import Leaf, flag, group_of
+from sabayon.cli.flags import flag
+from sabayon.cli.grammar import Leaf, group_of
 from sabayon.cli.models import find_field
 from sabayon.cli.names import namespace_only, qualified_name, reference
 from sabayon.cli.rules import rule_row, with_status

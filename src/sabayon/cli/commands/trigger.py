@@ -8,7 +8,8 @@ from sabayon.cli import feeds
 from sabayon.cli.context import pairs, session
 from sabayon.cli.entities import fetch_list, list_flags, print_entity, print_list, print_summary, trigger_row
 from sabayon.cli.failures import GENERAL, NOT_ALLOWED, CommandFailed, RequestFailed
-from sabayon.cli.flags import Leaf, flag, group_of, pair_flags, text_flag
+from sabayon.cli.flags import flag, pair_flags, text_flag
+from sabayon.cli.grammar import Leaf, group_of
 from sabayon.cli.models import find_field
 from sabayon.cli.names import QualifiedName, namespace_only, qualified_name, reference
 from sabayon.cli.prescan import KeyValues
