@@ -69,8 +69,10 @@ def user(facts: Facts) -> Finding:
 
 
 def namespaces(facts: Facts) -> list[Finding]:
-    """One each. An ordinary user makes the others inside of a user namespace, which root does not need."""
+    """One each; that of an ordinary user alone where it is missing, since all others are made inside of it."""
     found = [_user_namespace(facts)]
+    if found[0].status is not Status.OK:
+        return found
     for name, consequence in NAMESPACES.items():
         check, error = f"{name} namespace", facts.namespaces[name]
         if not error:

@@ -8,13 +8,16 @@ from typing import Final
 from sabayon.doctor.facts import DataDirectory, Facts
 from sabayon.doctor.finding import Finding, Status
 
-MIN_FREE_MB: Final = 16
+MIN_FREE_MB: Final = 1
 LOW_FREE_MB: Final = 1024
 MIN_FREE_INODES: Final = 16
 SLOW_FSYNC_MS: Final = 20.0
 MAX_JUMP_S: Final = 0.1
 EARLIEST_WALL_S: Final = 1_700_000_000.0
 """November 2023: a clock that is before that has never been set."""
+
+MIN_OPEN_FILES: Final = 128
+"""With less a launcher, or the platform itself, does not get up."""
 
 DESCRIPTORS_PER_CONTAINER: Final = 6
 OTHER_DESCRIPTORS: Final = 1000
@@ -117,7 +120,7 @@ def _space(there: DataDirectory) -> Finding:
     if there.free_mb < MIN_FREE_MB or files < MIN_FREE_INODES:
         return Finding(
             "disk space", Status.REFUSED, found,
-            "the platform refuses to start, or every write with it: the database cannot grow",
+            "the platform does not start, or refuses every write: the database cannot grow",
             "make room, or choose a directory on another disk with --data-dir",
         )  # fmt: skip
     if there.free_mb < LOW_FREE_MB:
@@ -172,11 +175,19 @@ def open_files(facts: Facts) -> Finding:
     found = f"{facts.open_files} for one process"
     if facts.open_files >= needed:
         return Finding("open files", Status.OK, found)
+    if facts.open_files < MIN_OPEN_FILES:
+        return Finding(
+            "open files", Status.REFUSED, found, "the platform does not start, or can run no action", _raise_to(needed)
+        )
     return Finding(
         "open files", Status.LIMITED, found,
         f"{containers} containers and their callers need {needed}: under load some starts and connections are refused",
-        f"raise it: ulimit -Hn {needed}, or LimitNOFILE={needed} in the systemd unit",
+        _raise_to(needed),
     )  # fmt: skip
+
+
+def _raise_to(files: int) -> str:
+    return f"raise it: ulimit -n {files}, or LimitNOFILE={files} in the systemd unit"
 
 
 def port(facts: Facts) -> Finding:
