@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from sabayon.entity.limits import KeptWarm
 from sabayon.invoker.instructions import Cell, Create, Instruction, Job, Key, Pause, Remove, Run
 from sabayon.invoker.pool import Pool
 
@@ -25,6 +26,7 @@ class Stage:
         self.running: dict[int, Job] = {}
         self.idle: dict[int, Key] = {}
         self.paused: set[int] = set()
+        self.kept_warm = KeptWarm()
         self.starting: dict[int, Cell] = {}
         self.cells: dict[int, Cell] = {}
         self.size_mb: dict[int, int] = {}
@@ -35,7 +37,7 @@ class Stage:
 
     def submit(self, namespace: str, action: str = "a", kind: str = PYTHON, memory_mb: int = 256) -> list[Instruction]:
         self._jobs += 1
-        job = Job(f"{namespace}-{action}-{self._jobs}", Key(namespace, action, 1), kind, memory_mb)
+        job = Job(f"{namespace}-{action}-{self._jobs}", Key(namespace, action, 1), kind, memory_mb, self.kept_warm)
         self.waiting[job.id] = job
         return self.carry_out(self.pool.submit(job, self.now))
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sabayon.entity.limits import (
     ActionLimits,
     Bounds,
+    KeptWarm,
     LimitsPatch,
     MalformedLimits,
     NamespaceLimits,
@@ -188,6 +189,19 @@ def test_each_override_narrows_its_own_limit() -> None:
     assert (limits.timeout_ms.minimum, limits.timeout_ms.maximum) == (200, 7000)
     assert (limits.logs_mb.maximum, limits.concurrency.maximum) == (5, 9)
     assert limits.memory_mb == SYSTEM.memory_mb
+
+
+@pytest.mark.parametrize(
+    ("own", "kept"),
+    [
+        (NamespaceLimits(), KeptWarm(0, 0)),
+        (NamespaceLimits(warmed_container_keeping_count=3), KeptWarm(3, 600)),
+        (NamespaceLimits(warmed_container_keeping_timeout=5), KeptWarm(1, 5)),
+        (NamespaceLimits(warmed_container_keeping_count=0, warmed_container_keeping_timeout=5), KeptWarm(0, 5)),
+    ],
+)
+def test_containers_are_kept_warm_for_longer_where_a_namespace_says_so(own: NamespaceLimits, kept: KeptWarm) -> None:
+    assert effective_limits(SYSTEM, own).kept_warm == kept
 
 
 @pytest.mark.parametrize(("own", "stores"), [(None, True), (True, True), (False, False)])

@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from sabayon.entity.limits import KeptWarm
 from sabayon.invoker.instructions import Cell, Job, Key, Pause, Remove, Run
 from sabayon.invoker.pool import NAMESPACE_SHARE, PATIENCE_S, Pool
 from tests.unit.pool_stage import KEEP_ALIVE_S, MEMORY_MB, NODE, PAUSE_GRACE_S, PYTHON, Stage, kinds_of, ran
@@ -170,10 +171,10 @@ def test_a_warm_container_serves_no_other_namespace_and_no_other_action(namespac
 
 def test_a_changed_action_does_not_run_in_the_container_of_its_old_code() -> None:
     pool = Pool(MEMORY_MB)
-    (run,) = pool.submit(Job("old", Key("alice", "a", 1), PYTHON, 256), 0.0)
+    (run,) = pool.submit(Job("old", Key("alice", "a", 1), PYTHON, 256, KeptWarm()), 0.0)
     assert isinstance(run, Run)
     pool.finished(run.container, 0.0, is_usable=True)
-    assert kinds_of(pool.submit(Job("new", Key("alice", "a", 2), PYTHON, 256), 0.0)) == ["new"]
+    assert kinds_of(pool.submit(Job("new", Key("alice", "a", 2), PYTHON, 256, KeptWarm()), 0.0)) == ["new"]
 
 
 @pytest.mark.parametrize(("kind", "memory_mb"), [(NODE, 256), (PYTHON, 128)])
@@ -282,6 +283,18 @@ def test_a_container_that_was_used_again_is_paused_again() -> None:
     assert ran(stage.submit("alice")) == [container]
     stage.finish(container)
     assert stage.pass_time(PAUSE_GRACE_S) == [Pause(container)]
+
+
+def test_the_last_containers_of_an_action_are_kept_for_longer_if_its_namespace_has_that_right() -> None:
+    stage = Stage()
+    stage.kept_warm = KeptWarm(count=1, extra_s=100.0)
+    containers = [ran(stage.submit("alice"))[0] for _ in range(3)]
+    for container in containers:
+        stage.finish(container)
+    assert kinds_of(stage.pass_time(KEEP_ALIVE_S)) == ["Remove", "Remove", "Pause"]
+    assert list(stage.idle) == containers[2:]
+    assert stage.pass_time(99.0) == []
+    assert kinds_of(stage.pass_time(1.0)) == ["Remove"]
 
 
 def test_stem_cells_are_neither_paused_nor_removed_for_their_age() -> None:

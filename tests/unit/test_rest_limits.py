@@ -74,6 +74,8 @@ async def test_a_namespace_without_limits_of_its_own_reads_the_systems(stage: St
         (NamespaceLimits(store_activations=True), {"storeActivations": True}),
         (NamespaceLimits(max_payload_size=2048), {"maxPayloadSize": "2048 B"}),
         (NamespaceLimits(truncation_size=512), {"truncationSize": "512 B"}),
+        (NamespaceLimits(warmed_container_keeping_count=3), {"warmedContainerKeepingCount": 3}),
+        (NamespaceLimits(warmed_container_keeping_timeout=90), {"warmedContainerKeepingTimeout": "90 seconds"}),
     ],
 )
 def test_limits_of_a_namespace_are_shown_as_far_as_the_system_allows_them(
@@ -110,6 +112,12 @@ def test_limits_cannot_be_changed_by_a_namespace(method: str) -> None:
 async def test_the_limits_of_another_namespace_cannot_be_read(stage: Stage) -> None:
     text = "The supplied authentication is not authorized to access 'other'."
     check(await stage.request("GET", "other/limits"), 403, text)
+
+
+@on_stage_with(own=NamespaceLimits(max_action_memory=200, min_action_timeout=90_000))
+async def test_an_action_without_limits_gets_the_standard_as_far_as_its_namespace_allows(stage: Stage) -> None:
+    answer = await stage.request("PUT", "_/actions/a", {"exec": {"kind": "python:3.11", "code": "x"}})
+    assert answer.json["limits"] == {"concurrency": 1, "logs": 10, "memory": 200, "timeout": 90_000}
 
 
 @on_stage_with(own=NamespaceLimits(max_action_memory=256, max_parameter_size=64))

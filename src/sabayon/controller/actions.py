@@ -170,12 +170,11 @@ def _annotations(
 
 
 def _standard_limits(call: Call) -> ActionLimits:
-    system = call.services.limits
     return ActionLimits(
-        concurrency=system.concurrency.standard,
-        logs=system.logs_mb.standard,
-        memory=system.memory_mb.standard,
-        timeout=system.timeout_ms.standard,
+        concurrency=call.limits.concurrency.standard,
+        logs=call.limits.logs_mb.standard,
+        memory=call.limits.memory_mb.standard,
+        timeout=call.limits.timeout_ms.standard,
     )
 
 

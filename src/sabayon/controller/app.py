@@ -41,7 +41,7 @@ from sabayon.controller.services import Services
 from sabayon.controller.throttle import Throttle
 from sabayon.controller.transport import PlainAnswer, Receive, Send, read_body, send_response
 from sabayon.entity.identity import Identity
-from sabayon.entity.limits import EffectiveLimits, NamespaceLimits, effective_limits
+from sabayon.entity.limits import EffectiveLimits, effective_limits
 from sabayon.errors import Conflict, Corrupt, Rejection, StoreUnavailable
 
 MAX_URI_BYTES: Final = 8192
@@ -74,7 +74,6 @@ class App:
         self._entitlement = Entitlement(services.artifacts)
         self._throttle = Throttle()
         self._is_access_logged = is_access_logged
-        self._limits: dict[NamespaceLimits, EffectiveLimits] = {}
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -131,7 +130,7 @@ class App:
 
     async def _enter(self, request: Request, identity: Identity, route: Route) -> Response:
         """Throttle, entitle, handle. Raises what those raise."""
-        limits = self._limits_of(identity)
+        limits = effective_limits(self._services.limits, identity.limits)
         slot = self._slot(request, identity, route, limits)
         try:
             async with asyncio.timeout(HANDLER_S):
@@ -161,13 +160,6 @@ class App:
         if route.is_fire:
             self._throttle.check_fire(identity, limits, request.accepted_ms)
         return _NO_SLOT
-
-    def _limits_of(self, identity: Identity) -> EffectiveLimits:
-        """Computed once for each set of overrides there is."""
-        limits = self._limits.get(identity.limits)
-        if limits is None:
-            limits = self._limits[identity.limits] = effective_limits(self._services.limits, identity.limits)
-        return limits
 
 
 _NO_SLOT = Slot(lambda: None)

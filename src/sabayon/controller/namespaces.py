@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from sabayon.controller.call import Call
 from sabayon.controller.http import Response, json_response
+
+T = TypeVar("T")
 
 
 class _LimitsView(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -27,6 +31,8 @@ class _LimitsView(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     min_action_timeout: int
     store_activations: bool | UnsetType
     truncation_size: str | UnsetType
+    warmed_container_keeping_count: int | UnsetType
+    warmed_container_keeping_timeout: str | UnsetType
 
 
 async def list_namespaces(call: Call) -> Response:
@@ -37,9 +43,10 @@ async def list_namespaces(call: Call) -> Response:
 async def read_limits(call: Call) -> Response:
     """`GET /namespaces/{ns}/limits`: what holds for the caller."""
     limits, own = call.limits, call.identity.limits
+    kept_s = own.warmed_container_keeping_timeout
     return json_response(
         _LimitsView(
-            allowed_kinds=UNSET if own.allowed_kinds is None else own.allowed_kinds,
+            allowed_kinds=_or_unset(own.allowed_kinds),
             concurrent_invocations=limits.concurrent_invocations,
             fires_per_minute=limits.fires_per_minute,
             invocations_per_minute=limits.invocations_per_minute,
@@ -54,10 +61,16 @@ async def read_limits(call: Call) -> Response:
             min_action_logs=limits.logs_mb.minimum,
             min_action_memory=limits.memory_mb.minimum,
             min_action_timeout=limits.timeout_ms.minimum,
-            store_activations=UNSET if own.store_activations is None else own.store_activations,
+            store_activations=_or_unset(own.store_activations),
             truncation_size=UNSET if own.truncation_size is None else _size(limits.truncation_bytes),
+            warmed_container_keeping_count=_or_unset(own.warmed_container_keeping_count),
+            warmed_container_keeping_timeout=UNSET if kept_s is None else f"{kept_s} seconds",
         )
     )
+
+
+def _or_unset(value: T | None) -> T | UnsetType:
+    return UNSET if value is None else value
 
 
 def _size(size_bytes: int) -> str:

@@ -5,7 +5,8 @@ Units are the wire's: memory and logs in MB (1,048,576 bytes), time in milliseco
 
 from __future__ import annotations
 
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -14,6 +15,7 @@ from sabayon import messages
 from sabayon.errors import Rejection
 
 MB: Final = 1024 * 1024
+N = TypeVar("N", int, float)
 
 
 class MalformedLimits(ValueError):
@@ -21,7 +23,7 @@ class MalformedLimits(ValueError):
 
 
 class ActionLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What an action runs with. `concurrency` is within one container, `instances` caps containers."""
+    """What an action runs with. `concurrency` is within one container; `instances` is kept for those who read it."""
 
     concurrency: int = 1
     instances: int | UnsetType = UNSET
@@ -58,7 +60,12 @@ class SystemLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NamespaceLimits(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """Overrides for one namespace; None leaves the system's value. Clamped to the system's bounds when used."""
+    """Overrides for one namespace; None leaves the system's value. Clamped to the system's bounds when used.
+
+    Timeouts of actions are in ms, memory and logs in MB, sizes in bytes.
+    warmed_container_keeping_count, _timeout: how many idle containers of an action outlive the keep-alive time, and by
+    how many seconds.
+    """
 
     allowed_kinds: tuple[str, ...] | None = None
     concurrent_invocations: int | None = None
@@ -76,6 +83,15 @@ class NamespaceLimits(msgspec.Struct, frozen=True, omit_defaults=True, rename="c
     min_action_timeout: int | None = None
     store_activations: bool | None = None
     truncation_size: int | None = None
+    warmed_container_keeping_count: int | None = None
+    warmed_container_keeping_timeout: int | None = None
+
+
+class KeptWarm(msgspec.Struct, frozen=True):
+    """How many idle containers of one action are kept for longer than others, and for how much longer."""
+
+    count: int = 0
+    extra_s: float = 0.0
 
 
 class EffectiveLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,8 +108,14 @@ class EffectiveLimits(msgspec.Struct, frozen=True, kw_only=True):
     concurrent_invocations: int
     fires_per_minute: int
     store_activations: bool
+    kept_warm: KeptWarm
 
 
+STANDARD_KEPT: Final = KeptWarm(count=1, extra_s=600)
+"""What holds for the one of both that a namespace does not set."""
+
+
+@lru_cache(maxsize=1024)
 def effective_limits(system: SystemLimits, own: NamespaceLimits) -> EffectiveLimits:
     """The limits in force for a namespace with the overrides `own`."""
     return EffectiveLimits(
@@ -108,19 +130,28 @@ def effective_limits(system: SystemLimits, own: NamespaceLimits) -> EffectiveLim
         concurrent_invocations=_either(own.concurrent_invocations, system.concurrent_invocations),
         fires_per_minute=_either(own.fires_per_minute, system.fires_per_minute),
         store_activations=own.store_activations is not False,
+        kept_warm=_kept_warm(own),
     )
+
+
+def _kept_warm(own: NamespaceLimits) -> KeptWarm:
+    count, extra_s = own.warmed_container_keeping_count, own.warmed_container_keeping_timeout
+    if count is None and extra_s is None:
+        return KeptWarm()
+    return KeptWarm(_either(count, STANDARD_KEPT.count), _either(extra_s, STANDARD_KEPT.extra_s))
 
 
 def _narrow(bounds: Bounds, minimum: int | None, maximum: int | None) -> Bounds:
     low = bounds.minimum if minimum is None else max(minimum, bounds.minimum)
-    return Bounds(low, _least(bounds.maximum, maximum), bounds.standard)
+    high = _least(bounds.maximum, maximum)
+    return Bounds(low, high, min(max(bounds.standard, low), high))
 
 
 def _least(system: int, own: int | None) -> int:
     return system if own is None else min(system, own)
 
 
-def _either(own: int | None, system: int) -> int:
+def _either(own: N | None, system: N) -> N:
     return system if own is None else own
 
 
@@ -171,17 +202,22 @@ def _whole(field: str, value: Any) -> int:
 
 def check_limits(patch: LimitsPatch, allowed: EffectiveLimits) -> None:
     """Raises Rejection 400 when a mentioned limit is out of bounds; those not mentioned are not checked."""
-    _check(patch.timeout, allowed.timeout_ms, "duration {} milliseconds", "{} milliseconds")
-    _check(patch.memory, allowed.memory_mb, "memory size {} MB", "{} MB")
-    _check(patch.logs, allowed.logs_mb, "log size {} MB", "{} MB")
-    _check(patch.concurrency, allowed.concurrency, "concurrency {}", "{}")
+    if text := limits_out_of_bounds(patch, allowed):
+        raise Rejection(400, f"requirement failed: {text}")
     if patch.instances is not None and patch.instances > allowed.concurrent_invocations:
         raise Rejection(400, messages.instances_exceed(allowed.concurrent_invocations))
 
 
-def _check(value: int | None, bounds: Bounds, what: str, unit: str) -> None:
-    if value is None or bounds.minimum <= value <= bounds.maximum:
-        return
-    verb, threshold = ("exceeds", bounds.maximum) if value > bounds.maximum else ("below", bounds.minimum)
-    text = f"requirement failed: {what.format(value)} {verb} allowed threshold of {unit.format(threshold)}"
-    raise Rejection(400, text)
+def limits_out_of_bounds(limits: LimitsPatch | ActionLimits, allowed: EffectiveLimits) -> str | None:
+    """Which of `limits` is the first that is not allowed; None when all are, or are not mentioned."""
+    checks = (
+        (limits.timeout, allowed.timeout_ms, "duration {} milliseconds", "{} milliseconds"),
+        (limits.memory, allowed.memory_mb, "memory size {} MB", "{} MB"),
+        (limits.logs, allowed.logs_mb, "log size {} MB", "{} MB"),
+        (limits.concurrency, allowed.concurrency, "concurrency {}", "{}"),
+    )
+    for value, bounds, what, unit in checks:
+        if value is not None and not bounds.minimum <= value <= bounds.maximum:
+            verb, threshold = ("exceeds", bounds.maximum) if value > bounds.maximum else ("below", bounds.minimum)
+            return f"{what.format(value)} {verb} allowed threshold of {unit.format(threshold)}"
+    return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from sabayon.entity.limits import KeptWarm
+
 
 class Key(NamedTuple):
     """Whose warm containers a job can use."""
@@ -14,12 +16,13 @@ class Key(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One activation that wants a container. id: the shell's."""
+    """One activation that wants a container. id: the shell's. kept_warm: what holds for containers of its action."""
 
     id: str
     key: Key
     kind: str
     memory_mb: int
+    kept_warm: KeptWarm
 
 
 class Cell(NamedTuple):

@@ -16,10 +16,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from sabayon.entity.limits import KeptWarm
 from sabayon.invoker.instructions import Cell, Create, Instruction, Job, Key, Pause, Remove, Run
 
 NAMESPACE_SHARE: Final = 0.8
 """Of all memory, how much the busy containers of one namespace may take: the rest stays within reach of others."""
+
+_NOT_KEPT: Final = KeptWarm()
 
 PATIENCE_S: Final = 2.0
 """A job that has waited longer for room keeps others from taking what becomes free."""
@@ -35,6 +38,7 @@ class Container:
     key: Key | None
     job: str | None
     idle_since: float = 0.0
+    kept_warm: KeptWarm = _NOT_KEPT
     is_paused: bool = False
 
 
@@ -138,12 +142,18 @@ class Pool:
         instructions: list[Instruction] = []
         for container_id in list(self._idle):
             container = self._containers[container_id]
-            if now - container.idle_since >= self._keep_alive_s:
+            if now - container.idle_since >= self._lifetime_s(container):
                 instructions.append(self._evict(container, "idle for too long"))
             elif now - container.idle_since >= self._pause_grace_s and not container.is_paused:
                 container.is_paused = True
                 instructions.append(Pause(container_id))
         return [*instructions, *self._serve_waiting(now)]
+
+    def _lifetime_s(self, container: Container) -> float:
+        """How long an idle container is kept: the last few of an action perhaps longer than others."""
+        assert container.key is not None
+        is_kept = len(self._warm[container.key]) <= container.kept_warm.count
+        return self._keep_alive_s + (container.kept_warm.extra_s if is_kept else 0.0)
 
     def _serve_waiting(self, now: float, *, is_refilling: bool = True) -> list[Instruction]:
         """Give containers to waiting jobs, one namespace after the other, until nobody's first job can be placed."""
@@ -238,6 +248,7 @@ class Pool:
     def _occupy(self, container: Container, job: Job) -> None:
         container.key = job.key
         container.job = job.id
+        container.kept_warm = job.kept_warm
         container.is_paused = False
         namespace = job.key.namespace
         self._busy_mb[namespace] = self._busy_mb.get(namespace, 0) + container.memory_mb

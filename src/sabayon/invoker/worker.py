@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from sabayon import messages
 from sabayon.bus.base import ActivationMessage
 from sabayon.entity.activation import Activation, Outcome, Response, error_response, stored
-from sabayon.entity.limits import SystemLimits, effective_limits
+from sabayon.entity.limits import EffectiveLimits, SystemLimits, effective_limits, limits_out_of_bounds
 from sabayon.entity.manifest import BLACKBOX
 from sabayon.errors import SabayonError
 from sabayon.invoker.container import CodeUnavailable, Container, Ended
@@ -91,7 +91,8 @@ class Invoker:
         else:
             action = message.action
             key = Key(message.identity.namespace, action.entity_name.id, message.revision)
-            job = Job(message.activation_id, key, action.exec.kind, action.limits.memory)
+            kept = self._allowed(message).kept_warm
+            job = Job(message.activation_id, key, action.exec.kind, action.limits.memory, kept)
             self._carry_out(self._pool.submit(job, time.monotonic()))
         return future
 
@@ -102,6 +103,8 @@ class Invoker:
             return error_response(Outcome.WHISK_ERROR, messages.INTERRUPTED)
         if exec_.kind == BLACKBOX:
             return error_response(Outcome.DEVELOPER_ERROR, messages.image_not_pulled(str(exec_.image)))
+        if text := limits_out_of_bounds(message.action.limits, self._allowed(message)):
+            return error_response(Outcome.APPLICATION_ERROR, text)
         if exec_.kind not in self._driver.kinds or message.action.limits.memory > self._memory_mb:
             return error_response(Outcome.WHISK_ERROR, messages.NO_RESOURCES)
         return None
@@ -152,9 +155,12 @@ class Invoker:
             text = messages.RUN_DIED
         return Ended(error_response(Outcome.WHISK_ERROR, text), nothing, None, False, False)
 
+    def _allowed(self, message: ActivationMessage) -> EffectiveLimits:
+        return effective_limits(self._limits, message.identity.limits)
+
     def _limits_of(self, message: ActivationMessage) -> Limits:
-        own = effective_limits(self._limits, message.identity.limits)
-        return Limits(message.action.limits.timeout, own.payload_bytes, own.truncation_bytes)
+        allowed = self._allowed(message)
+        return Limits(message.action.limits.timeout, allowed.payload_bytes, allowed.truncation_bytes)
 
     async def _read_code(self, message: ActivationMessage) -> str | None:
         id = message.action.entity_name.id
