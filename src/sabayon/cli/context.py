@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any, cast
 
 import click
@@ -31,7 +30,7 @@ def pairs() -> Pairs:
     return cast(Pairs, _state()["pairs"])
 
 
-def check_connection(context: click.Context, flags: Mapping[str, Any]) -> None:
+def check_connection(context: click.Context) -> None:
     """Raises CommandFailed unless the command can reach a server, or needs none."""
     if context.command_path.split()[1:2] not in (["property"], ["completion"], ["help"]):
         check_host(config())

@@ -11,7 +11,7 @@ from sabayon.cli.context import session
 from sabayon.cli.failures import CommandFailed
 from sabayon.cli.flags import flag, integer_flag
 from sabayon.cli.models import SHOW, annotation, field_of
-from sabayon.cli.names import DEFAULT, QualifiedName, shown_namespace
+from sabayon.cli.names import DEFAULT, shown_namespace
 from sabayon.cli.style import bold, heading, say, say_json, say_ok
 from sabayon.cli.values import Number
 
@@ -121,11 +121,6 @@ def print_summary(kind: str, document: Any, full: str | None = None) -> None:
         text = f": Returns a result based on parameter{_enumeration(parameters)}"
     say(f"{bold(kind)} {full or full_name(document)}{text}")
     say(f"   ({bold('parameters')}: {', '.join(parameters) if parameters else 'none defined'})")
-
-
-def target_of(name: QualifiedName, collection: str) -> str:
-    """The entity's route."""
-    return f"{collection}/{name.quoted}"
 
 
 def _parameter_names(document: Any) -> list[str]:

@@ -129,7 +129,7 @@ class Leaf(_Grammar):
 
         least, most, requirement = self._positionals
         context = click.get_current_context()
-        check_connection(context, flags)
+        check_connection(context)
         if len(arguments) < least:
             raise usage(f"Invalid argument(s). {requirement}")
         if len(arguments) > most:

@@ -51,11 +51,6 @@ def shown_failure(failure: CommandFailed, name: QualifiedName, *, is_result: boo
     return CommandFailed("", failure.exit_code)
 
 
-def is_shown(failure: CommandFailed) -> bool:
-    """Whether a failure is shown by `shown_failure` rather than by its text."""
-    return isinstance(failure, NotYetFinished | ActivationFailed)
-
-
 def print_invoked(name: QualifiedName, answer: Any, *, is_blocking: bool, is_result: bool) -> None:
     """The outcome of an invocation that did not fail."""
     if is_result:
