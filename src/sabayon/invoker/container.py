@@ -110,9 +110,14 @@ class Container:
             await self._sandbox.destroy(reason)
 
     async def run(self, message: ActivationMessage, limits: Limits, read_code: ReadCode) -> Ended:
-        """Make what is missing, then run once. Raises SandboxUnavailable and CodeUnavailable before anything ran."""
+        """Make what is missing, then run once.
+
+        Raises SandboxUnavailable, SandboxDied and CodeUnavailable, all before anything ran.
+        """
         if self._sandbox is None:
             await self.start()
+        elif not self._sandbox.is_alive:
+            raise SandboxDied("it has gone while it was idle")
         assert self._sandbox is not None
         if self._is_suspended:
             self._is_suspended = False

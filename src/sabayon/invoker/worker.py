@@ -130,24 +130,34 @@ class Invoker:
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, container_id: int, job: Job) -> None:
-        """One activation in its container; whatever happens, it ends with a record."""
+        """One activation in its container; whatever happens, it ends with a record, or in another container."""
         container = self._containers[container_id]
         message = self._accepted[job.id].message
         ended = await self._ended(container, message)
-        instructions = self._pool.finished(container_id, time.monotonic(), is_usable=ended.is_usable)
-        if not ended.is_usable:
+        is_usable = ended is not None and ended.is_usable
+        instructions = self._pool.finished(container_id, time.monotonic(), is_usable=is_usable)
+        if not is_usable:
             del self._containers[container_id]
             self._spawn(container.destroy("it cannot be used again"))
         self._carry_out(instructions)
-        await self._settle(message, self._record(message, ended), has_started=ended.times is not None)
+        if ended is None:
+            self._carry_out(self._pool.submit(job, time.monotonic()))
+        else:
+            await self._settle(message, self._record(message, ended), has_started=ended.times is not None)
 
-    async def _ended(self, container: Container, message: ActivationMessage) -> Ended:
+    async def _ended(self, container: Container, message: ActivationMessage) -> Ended | None:
+        """How the activation ended; None when its container had gone already, and another one can run it."""
         nothing = Logs((), False)
         try:
             return await container.run(message, self._limits_of(message), self._read_code)
         except CodeUnavailable as unavailable:
             return Ended(unavailable.response, nothing, None, False, False)
-        except (SandboxUnavailable, SandboxDied) as error:
+        except SandboxDied as error:
+            if not self._is_closing:
+                logger.warning("activation %s tx=%s is moved: %s", message.activation_id, message.transaction_id, error)
+                return None
+            text = messages.INTERRUPTED
+        except SandboxUnavailable as error:
             logger.error("activation %s tx=%s: %s", message.activation_id, message.transaction_id, error)
             text = messages.INTERRUPTED if self._is_closing else messages.NO_RESOURCES
         except Exception:  # the supervisor of one activation: a defect of ours must end that one only

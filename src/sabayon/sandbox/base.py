@@ -86,6 +86,11 @@ class Sandbox(Protocol):
         """A name that is unique on this host."""
         ...
 
+    @property
+    def is_alive(self) -> bool:
+        """False as soon as it is known to have gone, also while nobody asks anything of it."""
+        ...
+
     async def init(self, body: bytes, timeout_s: float) -> Reply:
         """Hand over code: the JSON of the contract's `/init` body. Raises SandboxDied, SandboxTimeout."""
         ...

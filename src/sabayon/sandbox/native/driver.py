@@ -221,6 +221,10 @@ class NativeSandbox:
                 f"the launcher did not start: {str(error) or 'no answer'} {printed}".rstrip()
             ) from error
 
+    @property
+    def is_alive(self) -> bool:
+        return not self._link.is_lost
+
     async def init(self, body: bytes, timeout_s: float) -> Reply:
         return await self._link.ask(INIT, body, timeout_s)
 

@@ -39,6 +39,11 @@ class Link(asyncio.Protocol):
         self._received = 0
         self._error: Exception | None = None
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether all later questions will fail."""
+        return self._error is not None
+
     def ask(self, kind: bytes, body: bytes, timeout_s: float) -> asyncio.Future[Reply]:
         """Send a question; its answer, or SandboxTimeout, or what `on_lost` makes."""
         waiter: asyncio.Future[Reply] = self._loop.create_future()

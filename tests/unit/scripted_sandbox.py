@@ -1,0 +1,107 @@
+"""A sandbox driver whose sandboxes answer what a test tells them to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from sabayon.sandbox.base import Logs, Reply, SandboxDied, SandboxSpec, SandboxUnavailable
+
+Script = Callable[["ScriptedSandbox"], Awaitable[bytes]]
+
+
+async def succeed(_: ScriptedSandbox) -> bytes:
+    """A run that ends at once, with an empty object."""
+    return b"{}"
+
+
+class ScriptedSandbox:
+    """Keeps the port's promises. `gone` is set when it has been destroyed, `reason` says why."""
+
+    def __init__(self, driver: ScriptedDriver, spec: SandboxSpec) -> None:
+        self._driver = driver
+        self.id = f"scripted-{len(driver.made) + 1}"
+        self.spec = spec
+        self.is_alive = True
+        self.is_suspended = False
+        self.inits: list[bytes] = []
+        self.runs: list[bytes] = []
+        self.gone = asyncio.Event()
+        self.reason = ""
+
+    async def init(self, body: bytes, timeout_s: float) -> Reply:
+        self._check()
+        self.inits.append(body)
+        return Reply(200, b"{}", 2)
+
+    async def run(self, body: bytes, timeout_s: float) -> Reply:
+        self._check()
+        assert not self.is_suspended
+        self.runs.append(body)
+        self._driver.is_running.set()
+        answer = asyncio.ensure_future(self._driver.script(self))
+        gone = asyncio.ensure_future(self.gone.wait())
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+        answer.cancel()
+        self._check()
+        reply = answer.result()
+        return Reply(200, reply, len(reply))
+
+    def limit_logs(self, limit_bytes: int) -> None:
+        """It prints nothing."""
+
+    def take_logs(self) -> Logs:
+        return Logs((), False)
+
+    async def suspend(self) -> None:
+        self.is_suspended = True
+
+    async def resume(self) -> None:
+        self.is_suspended = False
+
+    async def destroy(self, reason: str) -> None:
+        self.die(reason)
+
+    def die(self, reason: str = "it was killed") -> None:
+        """Go away, asked to or not."""
+        self.reason = self.reason or reason
+        self.is_alive = False
+        self.gone.set()
+
+    def arguments(self) -> object:
+        """What the last run was given."""
+        return msgspec.json.decode(self.runs[-1])["value"]
+
+    def _check(self) -> None:
+        if not self.is_alive:
+            raise SandboxDied(self.reason)
+
+
+class ScriptedDriver:
+    """Makes scripted sandboxes; the next `failures` starts fail. is_running: set at the first run."""
+
+    level = "scripted"
+
+    def __init__(self) -> None:
+        self.kinds = {"python:3.11": "python", "nodejs:20": "node"}
+        self.is_running = asyncio.Event()
+        self.made: list[ScriptedSandbox] = []
+        self.failures = 0
+        self.script: Script = succeed
+
+    async def start(self) -> None:
+        """There is nothing to make ready."""
+
+    async def create(self, spec: SandboxSpec) -> ScriptedSandbox:
+        if self.failures:
+            self.failures -= 1
+            raise SandboxUnavailable("no sandbox today")
+        sandbox = ScriptedSandbox(self, spec)
+        self.made.append(sandbox)
+        return sandbox
+
+    async def aclose(self) -> None:
+        """The invoker destroys what it has asked for."""

@@ -1,0 +1,205 @@
+"""The invoker: containers are reused, replaced and given up, and every activation ends with a record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import UNSET, Raw
+from msgspec.structs import replace
+
+from sabayon.bus.base import ActivationMessage
+from sabayon.entity.action import Action
+from sabayon.entity.activation import Outcome, new_activation_id
+from sabayon.entity.exec import Exec
+from sabayon.entity.identity import new_identity
+from sabayon.entity.limits import ActionLimits, NamespaceLimits, SystemLimits
+from sabayon.invoker.container import START_TRIES
+from sabayon.invoker.worker import Invoker
+from sabayon.store.base import Put
+from sabayon.store.memory import MemoryStore
+from tests.unit.scripted_sandbox import ScriptedDriver, ScriptedSandbox
+
+NO_RESOURCES = {"error": "Failed to provision resources to run the action."}
+MEMORY_MB = 512
+
+
+class Stage:
+    """An invoker with room for two containers, and an action `acme/a`."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.driver = ScriptedDriver()
+        self.acme = new_identity("acme", "acme-dev")
+        self.action = Action(
+            exec=Exec(kind="python:3.11", code="code", binary=False),
+            limits=ActionLimits(),
+            name="a",
+            namespace="acme",
+            updated=1,
+            version="0.0.1",
+        )
+        self.revision = 0
+        self.invoker = Invoker(
+            self.driver,
+            self.store.artifacts,
+            self.store.activations,
+            memory_mb=MEMORY_MB,
+            keep_alive_s=60,
+            pause_grace_s=10,
+            stem_cells=(),
+            limits=SystemLimits(),
+        )
+
+    async def open(self) -> Stage:
+        [self.revision] = await self.store.artifacts.write([Put(self.action, None)])
+        return self
+
+    def accept(self, **fields: Any) -> asyncio.Future[Any]:
+        """Have the action run; `fields` are those of the message that differ."""
+        message = ActivationMessage(
+            accepted_ms=1,
+            action=replace(self.action, exec=replace(self.action.exec, code=UNSET)),
+            activation_id=new_activation_id(),
+            arguments=Raw(b'{"n":1}'),
+            blocking=True,
+            environment={},
+            identity=self.acme,
+            revision=self.revision,
+            transaction_id="tx",
+        )
+        return self.invoker.accept(replace(message, **fields))
+
+    async def result(self, **fields: Any) -> tuple[Outcome, Any]:
+        """Class and result of a run that has ended and has its record."""
+        activation = await asyncio.wait_for(self.accept(**fields), 5)
+        assert await self.store.activations.read("acme", activation.activation_id) is not None
+        return activation.response.outcome, msgspec.json.decode(activation.response.result)
+
+
+def on_stage(test: Callable[[Stage], Awaitable[None]]) -> Callable[[], None]:
+    def run() -> None:
+        async def play() -> None:
+            stage = await Stage().open()
+            await asyncio.wait_for(test(stage), 10)
+            await stage.invoker.aclose()
+            assert not [sandbox.id for sandbox in stage.driver.made if sandbox.is_alive]
+
+        asyncio.run(play())
+
+    run.__name__, run.__doc__, run.__module__ = test.__name__, test.__doc__, test.__module__
+    return run
+
+
+async def never(sandbox: ScriptedSandbox) -> bytes:
+    await asyncio.Event().wait()
+    return b""
+
+
+@on_stage
+async def test_a_container_is_initialized_once_and_run_again(stage: Stage) -> None:
+    for _ in range(3):
+        assert await stage.result() == (Outcome.SUCCESS, {})
+    (sandbox,) = stage.driver.made
+    assert [len(sandbox.inits), len(sandbox.runs)] == [1, 3]
+    assert sandbox.arguments() == {"n": 1}
+
+
+@on_stage
+async def test_an_activation_whose_warm_container_has_gone_runs_in_another_one(stage: Stage) -> None:
+    await stage.result()
+    stage.driver.made[0].die()
+    assert await stage.result() == (Outcome.SUCCESS, {})
+    assert [len(sandbox.runs) for sandbox in stage.driver.made] == [1, 1]
+    assert stage.invoker.stats().used_mb == 256
+
+
+@on_stage
+async def test_an_activation_whose_container_dies_under_it_is_not_run_twice(stage: Stage) -> None:
+    async def die(sandbox: ScriptedSandbox) -> bytes:
+        sandbox.die()
+        return b""
+
+    stage.driver.script = die
+    text = "The action did not produce a valid response and exited unexpectedly."
+    assert await stage.result() == (Outcome.DEVELOPER_ERROR, {"error": text})
+    assert len(stage.driver.made) == 1
+    assert stage.invoker.stats().used_mb == 0
+
+
+@pytest.mark.parametrize(
+    ("failures", "expected"),
+    [(START_TRIES - 1, (Outcome.SUCCESS, {})), (START_TRIES, (Outcome.WHISK_ERROR, NO_RESOURCES))],
+)
+def test_a_start_that_fails_is_tried_again_a_few_times(failures: int, expected: Any) -> None:
+    @on_stage
+    async def test(stage: Stage) -> None:
+        stage.driver.failures = failures
+        assert await stage.result() == expected
+        assert await stage.result() == (Outcome.SUCCESS, {})
+
+    test()
+
+
+@pytest.mark.parametrize(
+    ("own", "text"),
+    [
+        (NamespaceLimits(max_action_memory=200), "memory size 256 MB exceeds allowed threshold of 200 MB"),
+        (
+            NamespaceLimits(max_action_timeout=500),
+            "duration 60000 milliseconds exceeds allowed threshold of 500 milliseconds",
+        ),
+        (NamespaceLimits(max_action_logs=5), "log size 10 MB exceeds allowed threshold of 5 MB"),
+    ],
+)
+def test_an_action_beyond_the_limits_of_its_caller_is_not_run(own: NamespaceLimits, text: str) -> None:
+    @on_stage
+    async def test(stage: Stage) -> None:
+        identity = replace(stage.acme, limits=own)
+        assert await stage.result(identity=identity) == (Outcome.APPLICATION_ERROR, {"error": text})
+        assert not stage.driver.made
+
+    test()
+
+
+@on_stage
+async def test_code_that_was_changed_or_removed_since_is_not_run(stage: Stage) -> None:
+    text = "Action version is not compatible and cannot be invoked."
+    assert await stage.result(revision=stage.revision - 1) == (Outcome.WHISK_ERROR, {"error": text})
+    text = "Action could not be found or may have been deleted."
+    gone = replace(stage.action, name="gone")
+    assert await stage.result(action=gone) == (Outcome.APPLICATION_ERROR, {"error": text})
+
+
+@on_stage
+async def test_what_runs_and_what_waits_at_the_end_is_interrupted_and_has_a_record(stage: Stage) -> None:
+    stage.driver.script = never
+    futures = [stage.accept() for _ in range(4)]
+    await stage.driver.is_running.wait()
+    await stage.invoker.aclose()
+    for future in futures:
+        activation = await asyncio.wait_for(future, 5)
+        assert activation.response.outcome is Outcome.WHISK_ERROR
+        assert await stage.store.activations.read("acme", activation.activation_id) is not None
+    assert sum(len(sandbox.runs) for sandbox in stage.driver.made) == 1
+
+
+@on_stage
+async def test_what_is_journaled_and_has_not_started_at_the_end_is_left_for_the_next_start(stage: Stage) -> None:
+    stage.driver.script = never
+    running, waiting = (stage.accept(is_journaled=True) for _ in range(2))
+    await stage.driver.is_running.wait()
+    await stage.invoker.aclose()
+    assert await stage.store.activations.read("acme", (await running).activation_id) is not None
+    assert await stage.store.activations.read("acme", (await waiting).activation_id) is None
+
+
+@on_stage
+async def test_nothing_runs_after_the_end(stage: Stage) -> None:
+    await stage.invoker.aclose()
+    outcome, _ = await stage.result()
+    assert outcome is Outcome.WHISK_ERROR
+    assert not stage.driver.made
