@@ -50,16 +50,25 @@ def doctor(
     return done.returncode, {finding["check"]: finding for finding in document["findings"]}
 
 
-def up(home: Path, *steps: str, python: str = sys.executable) -> str:
-    """The line with which the platform says that it is ready, or why it does not start."""
+@contextlib.contextmanager
+def started(home: Path, *steps: str, python: str = sys.executable) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`sabayon up`, and what it says first."""
     process = subprocess.Popen(
         [*command(*steps, python=python), "up", "--port", "0", "--data-dir", str(home / "data")],
         env=environment(home), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     with process:
         assert process.stdout is not None and process.stderr is not None
-        ready = process.stdout.readline()
-        process.terminate()
+        try:
+            yield process, process.stdout.readline()
+        finally:
+            process.terminate()
+
+
+def up(home: Path, *steps: str, python: str = sys.executable) -> str:
+    """The line with which the platform says that it is ready, or why it does not start."""
+    with started(home, *steps, python=python) as (process, ready):
+        assert process.stderr is not None
         return ready or process.stderr.read()
 
 
@@ -160,7 +169,8 @@ def test_without_cgroup_mounts_it_names_the_limits_that_do_not_hold(
 
 @needs_root
 @pytest.mark.parametrize(
-    ("name", "lost"), [("memory", "memory limit"), ("pids", "fork"), ("cpu", "processor"), ("freezer", "suspended")]
+    ("name", "lost"),
+    [("memory", "memory limit"), ("pids", "counted by user"), ("cpu", "processor"), ("freezer", "suspended")],
 )
 def test_without_one_controller_it_names_what_depends_on_it(
     name: str, lost: str, plain: tuple[int, dict[str, str]], tmp_path: Path
@@ -171,6 +181,43 @@ def test_without_one_controller_it_names_what_depends_on_it(
     assert (code, added(findings, plain)) == (1, {f"{name} cgroup": "weaker"})
     assert lost in findings[f"{name} cgroup"]["consequence"]
     assert f"without the {name} cgroup" in up(tmp_path, f"no-controller:{name}")
+
+
+GREEDY = {
+    "memory": """
+def main(args):
+    try:
+        return {"got": len(bytes(600 << 20))}
+    except MemoryError:
+        return {"got": "refused"}
+""",
+    "pids": """
+import os, signal
+def main(args):
+    children = []
+    try:
+        while len(children) < 300:
+            child = os.fork()
+            if not child:
+                signal.pause()
+            children.append(child)
+    except BlockingIOError:
+        return {"got": "refused"}
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+    return {"got": len(children)}
+""",
+}
+
+
+@needs_root
+@pytest.mark.parametrize("name", GREEDY)
+def test_without_cgroups_python_is_bounded_all_the_same(name: str, tmp_path: Path) -> None:
+    with started(tmp_path, "no-cgroups") as (process, ready):
+        platform = Platform(tmp_path, process, ready)
+        platform.create_action("greedy", GREEDY[name])
+        assert platform.invoke("greedy").json["response"]["result"] == {"got": "refused"}
 
 
 @needs_root

@@ -120,7 +120,7 @@ def test_what_is_just_enough_or_not_needed_is_no_fault(changes: dict[str, Any]) 
     ("name", "consequence"),
     [
         ("memory", "take all memory"),
-        ("pids", "fork until"),
+        ("pids", "counted by user"),
         ("cpu", "slows all others down"),
         ("freezer", "goes on between its activations"),
     ],

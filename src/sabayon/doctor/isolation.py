@@ -17,8 +17,9 @@ NAMESPACES: Final = {
 """What each namespace keeps apart."""
 
 CONTROLLERS: Final = {
-    "memory": "the memory limit of an action does not hold: one action can take all memory of the machine",
-    "pids": "the limit of processes does not hold: an action can fork until the machine has no process left",
+    "memory": "the memory limit of an action does not hold: one in JavaScript can take all memory of the machine, "
+    "of Python each process has a bound",
+    "pids": "processes are counted by user instead of by sandbox, which holds while no other program uses those users",
     "cpu": "processor time is not shared by memory limit: a busy action slows all others down",
     "freezer": "idle containers are not suspended: what an action left running goes on between its activations",
 }
@@ -109,8 +110,8 @@ def cgroups(facts: Facts) -> list[Finding]:
         return [
             Finding(
                 "cgroups", Status.WEAKER, f"{layout}; not used without root",
-                "limits of memory, processes and processor time hold for no sandbox as a whole: "
-                "only the address space of each Python process is bounded",
+                "limits of memory and processor time hold for no sandbox as a whole: bounded are the address space "
+                "of each Python process and, since Linux 5.14, the number of processes",
                 "run the platform as root",
             )
         ]  # fmt: skip

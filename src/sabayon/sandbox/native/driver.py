@@ -107,6 +107,7 @@ class NativeDriver:
         except OSError as error:
             raise SandboxUnavailable(f"cgroups cannot be used, so no limit would hold: {error}") from error
         self._missing += [f"the {controller} cgroup" for controller in cgroups.missing]
+        self._counts_processes = "pids" in cgroups.missing  # of a sandbox's own user there are no others
         self._cgroups = cgroups
 
     async def create(self, spec: SandboxSpec) -> NativeSandbox:
@@ -149,11 +150,12 @@ class NativeDriver:
 
     def _start(self, spec: SandboxSpec, uid: int) -> Start:
         is_python = not self._interpreters[spec.kind].argv
+        has_memory_group = self._cgroups is not None and "memory" not in self._cgroups.missing
         return Start(
             uid=uid if self._is_root else 0,
             gid=uid if self._is_root else 0,
             tmp_bytes=spec.memory_mb * MB // 2,
-            address_space_bytes=spec.memory_mb * MB * 2 if is_python and self._cgroups is None else 0,
+            address_space_bytes=spec.memory_mb * MB * 2 if is_python and not has_memory_group else 0,
             processes=PROCESSES if self._counts_processes else 0,
             api_port=self._api_port,
             environment={
