@@ -229,6 +229,10 @@ class HttpServer:
 
         return lambda: opening.add_done_callback(close)
 
+    def abandon(self) -> None:
+        """Have `aclose` wait for requests under way no longer."""
+        self._server.force_exit = True
+
     async def aclose(self) -> None:
         """Stop accepting on the main socket, let requests under way be answered for a bounded time, close."""
         if self._task:

@@ -46,6 +46,9 @@ from sabayon.telemetry import configure_logging
 
 logger = logging.getLogger("sabayon")
 
+_LAST_ANSWERS_S = 1.0
+"""After a second signal, for answers whose activations have just been ended."""
+
 
 def serve(settings: Settings) -> int:
     """Run the platform until it is told to stop; the exit code. Raises OperatorError when it cannot start."""
@@ -183,10 +186,14 @@ class Standalone:
         drain = asyncio.create_task(self._finish(invoker, services))
         hurry = asyncio.create_task(self._stop.second.wait())
         await asyncio.wait((drain, hurry), return_when=asyncio.FIRST_COMPLETED)
+        is_hurried = hurry.done()
         for task in (drain, hurry):
             task.cancel()
         await invoker.aclose()
         await services.running.drain()
+        if is_hurried:
+            await asyncio.wait((closing,), timeout=_LAST_ANSWERS_S)
+            server.abandon()
         await closing
 
     async def _finish(self, invoker: Invoker, services: Services) -> None:

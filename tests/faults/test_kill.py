@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
@@ -114,6 +115,29 @@ def test_stopping_lets_running_activations_finish_and_ends_the_others_with_a_rec
         record = platform.record(endless)
         assert record["response"]["status"] == "whisk internal error"
         assert record["response"]["result"] == {"error": "The platform stopped before the action finished."}
+
+
+@pytest.mark.parametrize(
+    "code", [SLOW, f"import time\ntime.sleep(50)\n{QUICK}"], ids=["while it runs", "while it loads"]
+)
+def test_a_second_signal_waits_for_nobody_and_still_leaves_a_record(tmp_path: Path, code: str) -> None:
+    with running(tmp_path, environment={"SABAYON_DRAIN_S": "100"}) as platform:
+        platform.create_action("slow", code)
+        platform.create_action("quick", QUICK)
+        endless = platform.request("POST", "/namespaces/_/actions/slow", {"n": 1, "s": 50}).json["activationId"]
+        for n in range(3):  # by then what was accepted before them has begun
+            platform.create_action("quick", QUICK)
+            assert platform.invoke("quick", {"n": n}).status == 200
+        host, _, port = platform.api_host.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port))) as dawdler:
+            dawdler.sendall(b"PUT /api/v1/namespaces/_/actions/a HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n{")
+            assert platform.request("GET", "//ping").body == b"pong"
+            platform.process.send_signal(signal.SIGINT)
+            await_value(lambda: "stopping" in (tmp_path / "platform.log").read_text())
+            platform.process.send_signal(signal.SIGINT)
+            assert platform.process.wait(20) == 0
+    with running(tmp_path) as platform:
+        assert platform.record(endless)["response"]["status"] == "whisk internal error"
 
 
 def test_the_demonstration_platform_log_is_free_of_keys(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ class Container:
         except SandboxTimeout:
             return timed_out(limits, during_init=True), True
         except SandboxDied as error:
-            return died(during_init=True, is_out_of_memory=error.is_out_of_memory), False
+            return self._died(error, during_init=True), False
         elapsed_ms = (time.monotonic() - started) * 1000
         return init_failure(reply, elapsed_ms, limits), elapsed_ms >= limits.timeout_ms
 
@@ -160,13 +160,17 @@ class Container:
         except SandboxTimeout:
             response, is_timeout = timed_out(limits, during_init=False), True
         except SandboxDied as error:
-            response = died(during_init=False, is_out_of_memory=error.is_out_of_memory)
-            if self._reason is not None:
-                response = error_response(Outcome.WHISK_ERROR, messages.INTERRUPTED)
+            response = self._died(error, during_init=False)
         times = Times(started_ms, _waited(message, started_ms), init_ms, _elapsed_ms(started))
         logs = sandbox.take_logs()
         is_usable = response.outcome <= Outcome.APPLICATION_ERROR and not logs.is_truncated and self._reason is None
         return Ended(response, logs, times, is_timeout, is_usable)
+
+    def _died(self, error: SandboxDied, *, during_init: bool) -> Response:
+        """The action's doing, unless the container was destroyed."""
+        if self._reason is not None:
+            return error_response(Outcome.WHISK_ERROR, messages.INTERRUPTED)
+        return died(during_init=during_init, is_out_of_memory=error.is_out_of_memory)
 
 
 def init_body(message: ActivationMessage, code: str | None) -> bytes:
