@@ -28,8 +28,11 @@ Outcome = dict[str, Any]
 
 Verdict = Callable[[Outcome], bool]
 
-PRIVATE = ("--mount", "--pid", "--fork", "--mount-proc", "--ipc", "--uts", "--net")
-"""Namespaces for attacks that would change the machine, as options of unshare(1)."""
+PRIVATE = (
+    "unshare", "--mount", "--pid", "--fork", "--mount-proc", "--ipc", "--uts", "--net",
+    "sh", "-c", 'mount -t tmpfs none /tmp && ip link set lo up && exec "$@"', "sh",
+)  # fmt: skip
+"""The start of a command line that keeps what it runs from changing the machine."""
 
 PRELUDE = """
 import ctypes, errno, os, socket, struct, sys
@@ -137,7 +140,7 @@ NOT_THERE = fails_with(errno.ENOENT)
 class Attack:
     """name: what it attempts. code: source of `attack(args)`. denied: how it must end in a sandbox.
 
-    outside: namespaces for the run on the host. setup: source that prepares that run only, for what a host has anyway.
+    outside: what the command line of the run on the host starts with. setup: source that prepares that run only, for what a host has anyway.
     only_as_root: the denial rests on what the unprivileged level does not claim.
     """
 
@@ -186,9 +189,8 @@ def outside(attack: Attack, args: dict[str, Any]) -> Outcome:
     """The outcome as root on this host."""
     if os.geteuid():
         pytest.skip("only root can do what an attack must be able to do where nothing confines it")
-    namespaces = ["unshare", *attack.outside] if attack.outside else []
     done = subprocess.run(
-        [*namespaces, sys.executable, "-I", "-c", _OUTSIDE],
+        [*attack.outside, sys.executable, "-I", "-c", _OUTSIDE],
         input=json.dumps([attack.source, attack.setup, {**args, **attack.args}]),
         capture_output=True,
         text=True,
