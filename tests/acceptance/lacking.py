@@ -78,10 +78,15 @@ def read_only_cgroups(_: str) -> None:
         linux.mount("none", point, None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY)
 
 
-def full(directory: str) -> None:
-    """A file system of 1 MB on `directory`, without room."""
+def in_memory(directory: str) -> None:
+    """A file system of 8 MB on `directory`."""
     own_mounts()
-    linux.mount("tmpfs", directory, "tmpfs", 0, "size=1m,mode=0700")
+    linux.mount("tmpfs", directory, "tmpfs", 0, "size=8m,mode=0700")
+
+
+def full(directory: str) -> None:
+    """The same without room."""
+    in_memory(directory)
     with contextlib.suppress(OSError), Path(directory, "filling").open("wb", buffering=0) as file:
         while file.write(bytes(4096)):
             pass
@@ -102,6 +107,7 @@ STEPS: dict[str, Callable[[str], None]] = {
     "no-pidfd": lambda _: refuse("pidfd_open", errno.ENOSYS),
     "no-landlock": lambda _: refuse("landlock_create_ruleset", errno.ENOSYS),
     "open-files": lambda most: resource.setrlimit(resource.RLIMIT_NOFILE, (int(most), int(most))),
+    "in-memory": in_memory,
     "full": full,
     "as-user": become,
 }

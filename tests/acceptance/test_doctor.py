@@ -236,6 +236,11 @@ def test_with_cgroups_that_cannot_be_written_the_platform_does_not_start(
 def test_without_system_call_filters_no_action_runs(plain: tuple[int, dict[str, str]], tmp_path: Path) -> None:
     code, findings = doctor(tmp_path, "no-seccomp")
     assert (code, added(findings, plain)) == (2, {"seccomp": "refused"})
+    with started(tmp_path, "no-seccomp") as (process, ready):
+        platform = Platform(tmp_path, process, ready)
+        platform.create_action("hello", "def main(args): return {'ran': True}")
+        response = platform.invoke("hello").json["response"]
+    assert (response["status"], "ran" in response["result"]) == ("whisk internal error", False)
 
 
 @needs_root
@@ -280,7 +285,7 @@ def test_without_node_javascript_is_missing_and_isolation_is_not(
     empty = tmp_path / "bin"
     empty.mkdir()
     code, findings = doctor(tmp_path, PATH=str(empty))
-    assert (code, lacking(findings).get("nodejs")) == (plain[0], "limited")
+    assert (code, lacking(findings)) == (plain[0], {**plain[1], "nodejs": "limited"})
     assert "JavaScript" in findings["nodejs"]["consequence"]
 
 
@@ -292,6 +297,35 @@ def test_a_full_disk_keeps_the_platform_from_starting(plain: tuple[int, dict[str
     assert (code, added(findings, plain)) == (2, {"data directory": "refused"})
     assert "No space left" in findings["data directory"]["found"]
     assert "is ready" not in up(tmp_path, step)
+
+
+@needs_root
+def test_a_small_disk_in_memory_is_told_to_be_small_and_to_forget(
+    plain: tuple[int, dict[str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    code, findings = doctor(tmp_path, f"in-memory:{tmp_path / 'data'}")
+    assert (code, added(findings, plain)) == (plain[0], {"disk space": "limited"})
+    assert findings["disk space"]["found"].startswith("8 MB")
+    assert (findings["fsync"]["status"], findings["data directory"]["status"]) == ("limited", "ok")
+    assert "machine restarts" in findings["fsync"]["consequence"]
+
+
+@needs_root
+def test_a_directory_of_another_user_cannot_be_used(python: str, tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    code, findings = doctor(tmp_path, f"as-user:{USER}", python=python)
+    assert (code, findings["data directory"]["status"]) == (2, "refused")
+    assert "Permission denied" in findings["data directory"]["found"]
+    assert "cannot use the data directory" in up(tmp_path, f"as-user:{USER}", python=python)
+
+
+def test_a_directory_that_others_can_read_is_told(plain: tuple[int, dict[str, str]], tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(0o755)
+    code, findings = doctor(tmp_path)
+    assert (code, added(findings, plain)) == (plain[0], {"data directory": "limited"})
+    assert findings["data directory"]["remedy"] == f"chmod 700 {tmp_path / 'data'}"
 
 
 @pytest.mark.parametrize(("most", "status", "exit_code"), [("100", "refused", 2), ("1000", "limited", None)])
