@@ -464,6 +464,13 @@ async def test_a_sequence_has_at_most_fifty_components(stage: Stage) -> None:
 
 
 @on_stage
+async def test_a_sequence_may_not_contain_a_circle_that_was_closed_behind_its_back(stage: Stage) -> None:
+    await stage.sequence("acme/b", "/acme/c")
+    await stage.sequence("acme/c", "/acme/b")
+    assert await refused(stage, "a", exec=sequence("/_/b")) == TOO_LONG
+
+
+@on_stage
 async def test_a_sequence_is_never_in_itself_neither_through_others_nor_through_bindings(stage: Stage) -> None:
     await stage.package("acme/p")
     await stage.package("acme/b", binding="acme/p")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+from sabayon.controller.composite import MAX_DEPTH
 from sabayon.controller.execution import COMPONENT_GRACE_MS
 from sabayon.entity.activation import Outcome, error_response
 from sabayon.entity.limits import NamespaceLimits, SystemLimits
 from tests.unit.scripted_bus import DURATION_MS, Hold
 from tests.unit.stage import Stage, annotation, on_stage, on_stage_with
+
+CONDUCTOR = {"conductor": True}
 
 
 @on_stage
@@ -219,3 +222,22 @@ async def test_a_component_that_never_answers_ends_the_sequence_as_a_platform_er
     hold.release.set()
     await stage.services.running.drain()
     assert stage.bus.ran() == ["lost"]
+
+
+@on_stage
+async def test_a_circle_of_sequences_that_was_closed_behind_their_backs_has_an_end(stage: Stage) -> None:
+    await stage.sequence("acme/a", "/acme/b")
+    await stage.sequence("acme/b", "/acme/a")
+    answer = await stage.invoke("a")
+    assert (answer.status, answer.json["response"]["result"]) == (502, {"error": "Too many actions in the sequence."})
+    records = (await stage.request("GET", "_/activations?limit=0")).json
+    assert len(records) == MAX_DEPTH + 1
+
+
+@on_stage
+async def test_a_composition_in_a_sequence_in_a_composition_and_so_on_has_an_end(stage: Stage) -> None:
+    await stage.action("acme/c", lambda args: args if "error" in args else {"action": "s"}, annotations=CONDUCTOR)
+    await stage.sequence("acme/s", "/acme/c")
+    answer = await stage.invoke("s")
+    assert answer.json["response"]["result"] == {"error": "Too many actions in the sequence."}
+    assert stage.bus.ran().count("c") == 2 * MAX_DEPTH // 2  # each second level, before and after the one within

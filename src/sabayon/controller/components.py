@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sabayon import messages
+from sabayon.controller.composite import MAX_DEPTH
 from sabayon.controller.resolve import resolve_action, resolve_package
 from sabayon.entity.exec import Exec
 from sabayon.entity.names import EntityName, package_name
@@ -17,20 +18,25 @@ async def check_sequence(artifacts: Artifacts, name: EntityName, exec_: Exec, li
         raise Rejection(400, messages.SEQUENCE_EMPTY)
     if len(components) > limit:
         raise Rejection(400, messages.SEQUENCE_TOO_LONG)
-    await _count(artifacts, name, components, limit)
+    await _count(artifacts, name, components, limit, 1)
 
 
-async def _count(artifacts: Artifacts, name: EntityName, components: list[EntityName], limit: int) -> int:
-    """How many actions `components` come to. Raises Rejection 400 beyond `limit`, or when one of them is `name`."""
+async def _count(artifacts: Artifacts, name: EntityName, components: list[EntityName], limit: int, depth: int) -> int:
+    """How many actions `components` come to. Raises Rejection 400 beyond `limit`, or when one of them is `name`.
+
+    depth: of the sequence that they are in, which may be within others.
+    """
+    if depth > MAX_DEPTH:
+        raise Rejection(400, messages.SEQUENCE_TOO_LONG)
     count = 0
     for component in components:
-        count += await _count_one(artifacts, name, component, limit - count)
+        count += await _count_one(artifacts, name, component, limit - count, depth)
         if count > limit:
             raise Rejection(400, messages.SEQUENCE_TOO_LONG)
     return count
 
 
-async def _count_one(artifacts: Artifacts, name: EntityName, component: EntityName, limit: int) -> int:
+async def _count_one(artifacts: Artifacts, name: EntityName, component: EntityName, limit: int, depth: int) -> int:
     """The component's existence is checked after whether it is `name`, which is about to be made."""
     try:
         if await _provider_of(artifacts, component) == name:
@@ -42,7 +48,7 @@ async def _count_one(artifacts: Artifacts, name: EntityName, component: EntityNa
         raise Rejection(400, messages.SEQUENCE_COMPONENT_MISSING) from rejection
     if not action.exec.is_sequence:
         return 1
-    return await _count(artifacts, name, action.exec.component_names(), limit)
+    return await _count(artifacts, name, action.exec.component_names(), limit, depth + 1)
 
 
 async def _provider_of(artifacts: Artifacts, component: EntityName) -> EntityName:

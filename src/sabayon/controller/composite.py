@@ -6,7 +6,7 @@ A *composite* is one of both: an activation made of other activations, run by th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -16,6 +16,9 @@ from sabayon.entity.activation import Activation, Outcome, Response, error_respo
 from sabayon.entity.limits import ActionLimits
 from sabayon.entity.names import EntityName
 from sabayon.entity.parameters import Parameter, is_object, parameter
+
+MAX_DEPTH: Final = 50
+"""Composites within composites. Only what was changed into a circle behind the back of the checks gets there."""
 
 
 @dataclass(slots=True)
@@ -46,11 +49,16 @@ class Trail:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One composite while it runs. length: how many actions it may have. start_ms: when its first action was due."""
+    """One composite while it runs.
+
+    depth: 1, or more within other composites. length: how many actions it may have.
+    start_ms: when its first action was due.
+    """
 
     activation_id: str
     resolved: Resolved
     cause: str | None
+    depth: int
     accepted_ms: int
     start_ms: int
     length: int

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from sabayon import messages
 from sabayon.bus.base import ActivationMessage
 from sabayon.controller.composite import (
+    MAX_DEPTH,
     Budget,
     ComponentRefused,
     ComponentTimeout,
@@ -146,6 +147,7 @@ class Execution:
             activation_id=activation_id,
             resolved=resolved,
             cause=None if parent is None else parent.activation_id,
+            depth=1 if parent is None else parent.depth + 1,
             accepted_ms=accepted_ms,
             start_ms=services.now_ms(),
             length=services.limits.sequence_length,
@@ -169,6 +171,8 @@ class Execution:
     async def _respond(self, frame: Frame, payload: Payload) -> Response:
         """How the composite ends. Whatever goes wrong on the way, it does end."""
         is_sequence = frame.resolved.action.exec.is_sequence
+        if frame.depth > MAX_DEPTH:
+            return application_error(messages.SEQUENCE_TOO_LONG if is_sequence else messages.COMPOSITION_TOO_LONG)
         try:
             if not is_sequence:
                 return await run_composition(self, frame, payload)

@@ -63,6 +63,7 @@ async def _interrupt(services: Services, pending: PendingComposite) -> None:
         activation_id=pending.activation_id,
         resolved=Resolved(pending.action, 0, pending.binding),
         cause=None,
+        depth=1,
         accepted_ms=pending.accepted_ms,
         start_ms=pending.accepted_ms,
         length=0,

@@ -196,16 +196,17 @@ class Invoker:
         When the platform stops, what has not started and is in the journal stays there: it runs at the next start.
         """
         is_left = self._is_closing and message.is_journaled and not has_started
-        if message.is_stored and not is_left:
-            try:
+        try:
+            if message.is_stored and not is_left:
                 await self._activations.put(stored(activation), settles=message.is_journaled)
-            except SabayonError as error:
-                logger.error("the record of activation %s is lost: %s", message.activation_id, error)
-        accepted = self._accepted.pop(message.activation_id)
-        if not self._accepted:
-            self._is_idle.set()
-        if not accepted.future.done():
-            accepted.future.set_result(activation)
+        except SabayonError as error:
+            logger.error("the record of activation %s is lost: %s", message.activation_id, error)
+        finally:
+            accepted = self._accepted.pop(message.activation_id)
+            if not self._accepted:
+                self._is_idle.set()
+            if not accepted.future.done():
+                accepted.future.set_result(activation)
 
     async def _create(self, container_id: int) -> None:
         """Start a stem cell."""
