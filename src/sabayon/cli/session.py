@@ -54,7 +54,7 @@ class Session:
     def host(self) -> str:
         """The server with its scheme."""
         host = self.config.api_host
-        return host if host.startswith("http") else f"https://{host}"
+        return host if host.startswith(("http://", "https://")) else f"https://{host}"
 
     @property
     def api_url(self) -> str:

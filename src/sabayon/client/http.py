@@ -95,7 +95,7 @@ class Client:
         observer: Observer | None = None,
         on_upload: Callable[[bytes], Iterable[bytes]] | None = None,
     ) -> None:
-        host = api_host if api_host.startswith("http") else f"https://{api_host}"
+        host = api_host if api_host.startswith(("http://", "https://")) else f"https://{api_host}"
         self.base_url = f"{host}/api/{api_version}"
         self.auth_key = auth_key
         self._user_agent = user_agent
@@ -190,9 +190,10 @@ class Client:
 
 
 def _is_same_server(url: str, target: str) -> bool:
-    """Whether a redirect may be followed with the key: to the same host, and not from TLS to plain text."""
+    """Whether a redirect may be followed with the key: to the same host and port, or from plain text to TLS there."""
     before, after = urlsplit(url), urlsplit(target)
-    return before.hostname == after.hostname and after.scheme in (before.scheme, "https")
+    is_upgrade = (before.scheme, after.scheme) == ("http", "https")
+    return before.hostname == after.hostname and (is_upgrade or before[:2] == after[:2])
 
 
 def segment(text: str) -> str:
