@@ -219,6 +219,7 @@ def test_a_ledger_that_fails_is_told_in_the_words_of_the_event(
         api = Api()
         api.script("GET namespaces/acme/triggers/tick", (200, {}))
         provider = AlarmsProvider(FailingLedger(), api)
+        await provider.start()
         client = AsgiClient(provider.app)
         path = "/provider/alarms/v1/triggers/acme/tick"
         if method != "POST":
