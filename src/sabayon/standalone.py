@@ -2,7 +2,7 @@
 
 Parts start in the order of `_start` and stop in the reverse, each after what depends on it:
 
-1. socket and data directory: cheap to refuse, nothing to undo
+1. data directory, then socket: cheap to refuse, nothing to undo; who starts twice is told of the other process
 2. store: what all others read and write
 3. sandbox driver, then invoker: nothing may be accepted before it can run
 4. HTTP server: from here on requests come in
@@ -113,9 +113,9 @@ class Standalone:
     async def start(self, stack: AsyncExitStack) -> None:
         """Start all parts, leaving on `stack` how each is stopped. Raises OperatorError."""
         settings = self._settings
+        stack.enter_context(data_directory.held(settings.data_dir))
         sock = bind(settings.host, settings.port)
         stack.callback(sock.close)
-        stack.enter_context(data_directory.held(settings.data_dir))
         store = await SqliteStore.open(settings.data_dir / data_directory.DATABASE)
         stack.push_async_callback(store.aclose)
         guest, system = await ensure_namespaces(store.identities, settings.guest_key)

@@ -34,6 +34,13 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in text
 
 
+def test_a_second_start_with_the_same_settings_names_the_first_process(tmp_path: Path) -> None:
+    with running(tmp_path) as platform:
+        port = platform.api_host.rpartition(":")[2]
+        text = refused(up(tmp_path, "--port", port, "--data-dir", str(platform.data_dir)))
+    assert f"is in use by another instance (process {platform.process.pid})" in text
+
+
 def test_a_data_directory_in_use(tmp_path: Path) -> None:
     with running(tmp_path) as platform:
         text = refused(up(tmp_path, "--port", "0", "--data-dir", str(platform.data_dir)))
