@@ -89,6 +89,7 @@ class AlarmsApi:
             # A timer that cannot be is refused whoever asks, as ever.
             new_timer(owner, given, self._clock.now_ms())
         await self._check(owner, is_gone_tolerated=scope["method"] == "DELETE")
+        await self._engine.started()
         return await handler(owner, given)
 
     async def _own_namespace(self, auth_key: str) -> str:

@@ -69,6 +69,7 @@ class Engine:
         self._due: list[tuple[int, int, _Running]] = []
         self._order = count()
         self._has_changed = asyncio.Event()
+        self._is_started = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -84,6 +85,11 @@ class Engine:
             if reason:
                 await self._disable(running, reason)
         self._spawn(self._run())
+        self._is_started.set()
+
+    async def started(self) -> None:
+        """Wait until the timers of earlier runs are known."""
+        await self._is_started.wait()
 
     async def aclose(self) -> None:
         """Fire no more."""
