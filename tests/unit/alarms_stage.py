@@ -73,11 +73,15 @@ class HandClock:
 
     async def leap_to(self, at_ms: int) -> None:
         """At once, as a machine that slept."""
+        self.strike(at_ms)
+        await settle()
+
+    def strike(self, at_ms: int) -> None:
+        """It is that late now; nobody had a turn yet."""
         self._now_ms = at_ms
         for arrives_ms, future in self._arrivals:
             if arrives_ms <= at_ms and not future.done():
                 future.set_result(None)
-        await settle()
 
     def _next_arrival(self, until_ms: int) -> int | None:
         self._arrivals = [arrival for arrival in self._arrivals if not arrival[1].done()]
@@ -86,8 +90,7 @@ class HandClock:
 
 async def settle() -> None:
     """Let everybody go on who waits for no clock."""
-    for _ in range(_TURNS):
-        await asyncio.sleep(0)
+    await _turns(_TURNS)
 
 
 class ScriptedPlatform:
@@ -135,13 +138,36 @@ class ScriptedPlatform:
         self.removed.append((timer.name, with_rules))
 
 
+class SlowLedger(MemoryLedger):
+    """Writes one document after the other, each in a few turns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._turn = asyncio.Lock()
+
+    async def put(self, key: str, document: bytes) -> None:
+        async with self._turn:
+            await _turns(3)
+            await super().put(key, document)
+
+    async def delete(self, key: str) -> None:
+        async with self._turn:
+            await _turns(3)
+            await super().delete(key)
+
+
+async def _turns(number: int) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
 class AlarmsStage:
     """A provider that can be stopped and started over what it has kept."""
 
-    def __init__(self, now_ms: int = NOON_MS) -> None:
+    def __init__(self, now_ms: int = NOON_MS, ledger: MemoryLedger | None = None) -> None:
         self.clock = HandClock(now_ms)
         self.platform = ScriptedPlatform(self.clock)
-        self.ledger: MemoryLedger = MemoryStore().ledger("alarms")
+        self.ledger: MemoryLedger = ledger or MemoryStore().ledger("alarms")
         self.engine = Engine(self.ledger, self.platform, self.clock)
 
     @property
@@ -182,11 +208,11 @@ def fires_after(stage: AlarmsStage, start_ms: int = NOON_MS) -> Sequence[float]:
     return [(at_ms - start_ms) / 1000 for at_ms in stage.platform.fire_times]
 
 
-def play(test: Callable[[AlarmsStage], Awaitable[None]], *, now_ms: int = NOON_MS) -> None:
+def play(test: Callable[[AlarmsStage], Awaitable[None]], ledger: MemoryLedger | None = None) -> None:
     """Run `test` on a started stage."""
 
     async def whole() -> None:
-        stage = AlarmsStage(now_ms)
+        stage = AlarmsStage(ledger=ledger)
         await stage.engine.start()
         try:
             await test(stage)

@@ -8,7 +8,18 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from sabayon.provider.alarms.timer import decode
-from tests.unit.alarms_stage import HOUR_MS, MINUTE_MS, NOON_MS, SECOND_MS, AlarmsStage, fires_after, play, settle
+from sabayon.store.memory import MemoryLedger
+from tests.unit.alarms_stage import (
+    HOUR_MS,
+    MINUTE_MS,
+    NOON_MS,
+    SECOND_MS,
+    AlarmsStage,
+    SlowLedger,
+    fires_after,
+    play,
+    settle,
+)
 
 SOON_MS = NOON_MS + MINUTE_MS
 LATER_MS = NOON_MS + HOUR_MS
@@ -50,13 +61,54 @@ def test_a_timer_deleted_while_it_fires_stays_deleted(answer: int) -> None:
     play(test)
 
 
-def test_a_timer_deleted_before_its_fire_was_written_is_not_written_again() -> None:
+@pytest.mark.parametrize("ledger", [MemoryLedger, SlowLedger])
+@pytest.mark.parametrize("turns", range(12))
+def test_a_timer_deleted_at_any_step_of_its_fire_is_not_written_again(turns: int, ledger: type[MemoryLedger]) -> None:
     async def test(stage: AlarmsStage) -> None:
         await stage.add(cron="* * * * *")
         await settle()
-        await asyncio.gather(stage.clock.leap_to(SOON_MS), stage.engine.remove("acme/tick"))
+        stage.clock.strike(SOON_MS)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await stage.engine.remove("acme/tick")
         await stage.pass_(HOUR_MS)
+        assert fires_after(stage) in ([], [60])
         assert await stage.ledger.load() == []
+
+    play(test, ledger())
+
+
+@pytest.mark.parametrize("ledger", [MemoryLedger, SlowLedger])
+@pytest.mark.parametrize("turns", range(12))
+def test_a_timer_updated_at_any_step_of_its_fire_is_kept_as_updated(turns: int, ledger: type[MemoryLedger]) -> None:
+    async def test(stage: AlarmsStage) -> None:
+        await stage.add(fireOnce=True, date=SOON_MS, deleteAfterFire="false")
+        await settle()
+        stage.clock.strike(SOON_MS)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert (await stage.request("PUT", given={"date": LATER_MS})).status == 200
+        await settle()
+        assert stage.timer().due_ms == LATER_MS
+        assert await is_kept_as_known(stage)
+        await stage.restart()
+        assert stage.timer().due_ms == LATER_MS
+
+    play(test, ledger())
+
+
+def test_requests_before_the_start_wait_for_the_timers_of_earlier_runs() -> None:
+    async def test(stage: AlarmsStage) -> None:
+        timer = await stage.add(fireOnce=True, date=LATER_MS)
+        late = AlarmsStage(NOON_MS, stage.ledger)
+        read = asyncio.create_task(late.request("GET"))
+        deleted = asyncio.create_task(late.request("DELETE", "acme/other"))
+        await settle()
+        assert not read.done()
+        await late.engine.start()
+        assert (await read).json["config"]["date"] == timer.date
+        assert (await deleted).status == 404
+        await late.engine.aclose()
 
     play(test)
 
@@ -207,23 +259,5 @@ def test_a_timer_for_once_that_was_cut_off_fires_at_most_once_more_and_then_ends
         await stage.pass_(HOUR_MS)
         assert fires_after(stage) in ([60], [60, 61])
         assert not stage.timer().is_active
-
-    play(test)
-
-
-@pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_what_is_done_between_the_due_time_and_the_fire_is_seen(method: str) -> None:
-    async def test(stage: AlarmsStage) -> None:
-        await stage.add(fireOnce=True, date=SOON_MS)
-        await settle()
-        slow = asyncio.create_task(stage.request(method, given={"date": LATER_MS}))
-        await stage.clock.leap_to(SOON_MS)
-        assert (await slow).status == 200
-        await stage.pass_(10 * MINUTE_MS)
-        assert stage.platform.removed == []
-        assert fires_after(stage) in ([], [60])
-        kept = stage.engine.find("acme/tick")
-        assert (kept.due_ms if kept else None) == (LATER_MS if method == "PUT" else None)
-        assert await is_kept_as_known(stage)
 
     play(test)
