@@ -11,6 +11,7 @@ import click
 
 from sabayon import __version__
 from sabayon.admin import namespace
+from sabayon.admin_limits import limits
 from sabayon.errors import OperatorError
 from sabayon.settings import load_settings
 
@@ -55,6 +56,7 @@ def doctor(config: Path | None, is_json: bool, **flags: Any) -> None:
     sys.exit(findings.exit_code(findings.worst(found)))
 
 
+namespace.add_command(limits)
 cli.add_command(namespace)
 
 

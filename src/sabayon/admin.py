@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import click
 import msgspec
@@ -14,16 +13,13 @@ import msgspec
 from sabayon.bootstrap import GUEST, SYSTEM, put_alone, with_key
 from sabayon.data_directory import DATABASE
 from sabayon.entity.identity import MIN_SUBJECT_CHARS, Identity, new_identity, new_secret
-from sabayon.entity.limits import effective_limits
 from sabayon.entity.names import MAX_SEGMENT_CHARS, is_segment
 from sabayon.errors import OperatorError
-from sabayon.settings import Settings, load_settings
+from sabayon.settings import Settings
 from sabayon.store.base import Identities
 from sabayon.store.sqlite import SqliteStore
 
 T = TypeVar("T")
-MAX_LIMIT: Final = 2**31 - 1
-"""Above it some clients cannot read the number."""
 
 
 @click.group()
@@ -171,39 +167,3 @@ def rotate(name: str, data_dir: Path) -> None:
     click.echo(changed.auth_key)
     if name == GUEST:
         click.echo("wsk still has the old key; give it the new one with: wsk property set --auth UUID:KEY", err=True)
-
-
-@namespace.group()
-def limits() -> None:
-    """Limits of namespaces."""
-
-
-@limits.command("get")
-@click.argument("name")
-@with_data_dir
-def limits_get(name: str, data_dir: Path) -> None:
-    """Print the limits in force for a namespace, those it overrides marked."""
-    own = on_identities(data_dir, lambda identities: existing(identities, name)).limits
-    effective = effective_limits(load_settings({}, os.environ).system_limits(), own)
-    for field in ("invocations_per_minute", "concurrent_invocations", "fires_per_minute"):
-        note = "" if getattr(own, field) is None else "\t(override)"
-        click.echo(f"{field.replace('_', '-')}\t{getattr(effective, field)}{note}")
-
-
-@limits.command("set")
-@click.argument("name")
-@click.option("--invocations-per-minute", type=click.IntRange(0, MAX_LIMIT))
-@click.option("--concurrent-invocations", type=click.IntRange(0, MAX_LIMIT))
-@click.option("--fires-per-minute", type=click.IntRange(0, MAX_LIMIT))
-@with_data_dir
-def limits_set(name: str, data_dir: Path, **given: int | None) -> None:
-    """Override limits of a namespace; those not given stay as they are."""
-    mentioned = {field: value for field, value in given.items() if value is not None}
-    if not mentioned:
-        raise OperatorError("no limit given; see: sabayon namespace limits set --help")
-
-    def change(identity: Identity) -> Identity:
-        return msgspec.structs.replace(identity, limits=msgspec.structs.replace(identity.limits, **mentioned))
-
-    changing(data_dir, name, change)
-    click.echo(f"updated limits of {name}")
