@@ -68,10 +68,18 @@ def main() -> None:
         code = run(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has gone. What is still buffered must not fail once more when Python exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         code = 128 + signal.SIGPIPE
+    except OSError as error:
+        _forget_output()
+        _report(CommandFailed(error.strerror or str(error)))
+        code = GENERAL
     sys.exit(code)
+
+
+def _forget_output() -> None:
+    """Nobody reads it, or it has no room: what is still buffered must not fail once more when Python exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report(failure: CommandFailed) -> None:

@@ -1,12 +1,14 @@
 """How results are printed: JSON, the order and choice of an entity's fields, colours, machine-readable lists."""
 
 import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.unit.cli.scripted_server import ACTIVATION_ID
-from tests.unit.cli.terminal import wsk
+from tests.unit.cli.terminal import WSK, wsk
 
 INVOKE = ("POST", "actions/h")
 
@@ -239,3 +241,9 @@ def test_a_list_is_a_table_unless_asked_otherwise() -> None:
     table = wsk("package", "list", "--output", "table", server=server).stdout
     assert table == wsk("package", "list", server=server).stdout
     assert table.startswith("packages\n/guest/p")
+
+
+def test_output_that_finds_no_room_is_complained_of_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run([WSK, "help"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert (result.returncode, result.stderr) == (1, "error: No space left on device\n")
