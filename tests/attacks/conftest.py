@@ -14,6 +14,7 @@ from tests.conformance.sandbox_stage import Stage
 @pytest.fixture(scope="session")
 def stage() -> Iterator[Stage]:
     stage = Stage()
+    stage.run(stage.result("def main(args): return {}"))  # now all is open that stays open for good
     yield stage
     stage.close()
 

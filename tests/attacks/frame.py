@@ -30,7 +30,7 @@ Verdict = Callable[[Outcome], bool]
 
 PRIVATE = (
     "unshare", "--mount", "--pid", "--fork", "--mount-proc", "--ipc", "--uts", "--net",
-    "sh", "-c", 'mount -t tmpfs none /tmp && ip link set lo up && exec "$@"', "sh",
+    "sh", "-c", 'mount -t tmpfs none /tmp && exec "$@"', "sh",
 )  # fmt: skip
 """The start of a command line that keeps what it runs from changing the machine."""
 
@@ -140,8 +140,8 @@ NOT_THERE = fails_with(errno.ENOENT)
 class Attack:
     """name: what it attempts. code: source of `attack(args)`. denied: how it must end in a sandbox.
 
-    outside: what the command line of the run on the host starts with. setup: source that prepares that run only, for what a host has anyway.
-    only_as_root: the denial rests on what the unprivileged level does not claim.
+    outside: what the command line of the run on the host starts with. setup: source that prepares that run only, for
+    what a host has anyway. only_as_root: the denial rests on what the unprivileged level does not claim.
     """
 
     name: str
