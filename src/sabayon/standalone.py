@@ -21,7 +21,7 @@ import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import uvloop
 
@@ -46,7 +46,10 @@ from sabayon.telemetry import configure_logging
 
 logger = logging.getLogger("sabayon")
 
-_LAST_ANSWERS_S = 1.0
+_OWN_API_S: Final = 30.0
+"""How long the platform waits for an answer of its own API before it takes it for lost."""
+
+_LAST_ANSWERS_S: Final = 1.0
 """After a second signal, for answers whose activations have just been ended."""
 
 
@@ -141,12 +144,13 @@ class Standalone:
             is_execute_only=settings.shared_packages_execute_only,
         )
         router.mount("/", create_app(services, is_access_logged=settings.access_log))
-        provider = AlarmsProvider(store.ledger("alarms"), Client(api_host))
+        client = Client(api_host, system.auth_key, is_direct=True, timeout_s=_OWN_API_S)
+        provider = AlarmsProvider(store.ledger("alarms"), client)
         router.mount("/provider/alarms/", provider.app)
         stack.push_async_callback(self._drain, server, invoker, services)
         await server.start(sock)
         await recover(services)
-        await asyncio.to_thread(install_catalog, Client(api_host, system.auth_key))
+        await asyncio.to_thread(install_catalog, client)
         stack.push_async_callback(provider.aclose)
         await provider.start()
         self.ready_line = _ready_line(api_host, driver, properties)

@@ -80,7 +80,7 @@ class Client:
     """One API host and one key.
 
     api_host: with or without scheme; without one it is `https`. auth_key: `UUID:KEY`, or empty
-    for none. timeout_s: of each blocking step, None for no bound.
+    for none. timeout_s: of each blocking step, None for no bound. is_direct: never through a proxy.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class Client:
         tls: Tls | None = None,
         observer: Observer | None = None,
         on_upload: Callable[[bytes], Iterable[bytes]] | None = None,
+        is_direct: bool = False,
     ) -> None:
         host = api_host if api_host.startswith(("http://", "https://")) else f"https://{api_host}"
         self.base_url = f"{host}/api/{api_version}"
@@ -103,6 +104,7 @@ class Client:
         self._tls = tls or Tls()
         self._observer = observer
         self._on_upload = on_upload
+        self._is_direct = is_direct
 
     def with_key(self, auth_key: str) -> Client:
         """The same client acting with another key."""
@@ -174,7 +176,7 @@ class Client:
         """A connection, through the environment's proxy where one applies, and what to ask it for."""
         target = urlsplit(url)
         resource = (target.path or "/") + (f"?{target.query}" if target.query else "")
-        proxy = _proxy(scheme, host)
+        proxy = None if self._is_direct else _proxy(scheme, host)
         if scheme == "https":
             context = self._tls.context()
             if proxy is None:

@@ -32,8 +32,6 @@ PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 LAST_CAPABILITY: Final = 63
 
 _CAPABILITY_VERSION_3: Final = 0x20080522
-_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
-
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -68,8 +66,7 @@ def unmount(target: str, flags: int = MNT_DETACH) -> None:
 
 def pivot_root(new: str, old: str) -> None:
     """Make `new` the root and move the old one to `old`. Raises OSError."""
-    number = _PIVOT_ROOT[os.uname().machine]
-    _call("pivot_root", _libc.syscall, ctypes.c_long(number), new.encode(), old.encode())
+    _call("pivot_root", _libc.pivot_root, new.encode(), old.encode())
 
 
 def prctl(option: int, argument: int = 0) -> None:
