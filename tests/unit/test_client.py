@@ -1,37 +1,31 @@
-"""What the client does with the environment it runs in."""
+"""The REST client: where it connects to, and where it takes the key."""
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-import threading
-
 import pytest
 
-ASK = """
-import sys
 from sabayon.client import Client
-print(Client(sys.argv[1], is_direct=sys.argv[2] == "direct", timeout_s=10).request("GET", "namespaces").body.decode())
-"""
+from tests.unit.cli.scripted_server import ScriptedServer
 
 
-def answer_once(listener: socket.socket, body: bytes) -> None:
-    connection, _ = listener.accept()
-    with connection:
-        connection.recv(65536)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body))
+@pytest.mark.parametrize(
+    ("api_host", "base_url"),
+    [
+        ("api.example", "https://api.example/api/v1"),
+        ("http://api.example:3233", "http://api.example:3233/api/v1"),
+        ("https://api.example", "https://api.example/api/v1"),
+        ("http-gateway.example", "https://http-gateway.example/api/v1"),
+    ],
+)
+def test_a_host_without_a_scheme_is_reached_by_https(api_host: str, base_url: str) -> None:
+    assert Client(api_host).base_url == base_url
 
 
-@pytest.mark.parametrize(("how", "answered"), [("direct", "server"), ("as the environment says", "proxy")])
-def test_a_direct_client_passes_by_the_proxy_of_the_environment(how: str, answered: str) -> None:
-    with socket.create_server(("127.0.0.2", 0)) as server, socket.create_server(("127.0.0.1", 0)) as proxy:
-        listeners = {"server": server, "proxy": proxy}
-        thread = threading.Thread(target=answer_once, args=(listeners[answered], answered.encode()))
-        thread.start()
-        host = f"http://127.0.0.2:{server.getsockname()[1]}"
-        environment = {"http_proxy": f"http://127.0.0.1:{proxy.getsockname()[1]}"}
-        command = [sys.executable, "-c", ASK, host, how]
-        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
-        thread.join(10)
-    assert result.stdout.strip() == answered, result.stderr
+def test_the_key_is_not_taken_to_another_port_of_the_same_host() -> None:
+    with ScriptedServer({("GET", "/elsewhere"): (200, {"here": True})}).running() as other:
+        script = {("GET", "actions/x"): (302, f"{other.url}/elsewhere")}
+        with ScriptedServer(script).running() as server:
+            answer = Client(server.url, "uuid:key").request("GET", "namespaces/_/actions/x")
+        assert answer.json() == {"here": True}
+        assert "authorization" in server.requests[0].headers
+        assert "authorization" not in other.requests[0].headers
