@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json as json_module
 from dataclasses import dataclass
@@ -45,8 +46,9 @@ class AsgiClient:
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
         auth: str | None = None,
+        arrival: asyncio.Event | None = None,
     ) -> Answer:
-        """path: with its query. json: sent as the body with its content type. auth: `UUID:KEY`."""
+        """path: with its query. json: sent as the body with its content type. auth: `UUID:KEY`. arrival: the body's."""
         sent = dict(headers or {})
         if json is not None:
             body = json_module.dumps(json).encode()
@@ -67,6 +69,8 @@ class AsgiClient:
         events: list[dict[str, Any]] = []
 
         async def receive() -> dict[str, Any]:
+            if arrival is not None:
+                await arrival.wait()
             return {"type": "http.request", "body": body or b"", "more_body": False}
 
         async def send(event: dict[str, Any]) -> None:

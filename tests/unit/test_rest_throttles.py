@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from sabayon.controller.throttle import MINUTE_MS, Throttle
@@ -169,6 +171,19 @@ def test_a_minute_is_one_of_the_clock_and_not_the_last_sixty_seconds() -> None:
         *(True, False, False),
         True,
     ]
+
+
+@on_stage_with(own=THREE)
+async def test_a_slow_body_counts_in_the_minute_of_its_end_and_starts_no_minute_anew(stage: Stage) -> None:
+    arrival, auth = asyncio.Event(), stage.acme.auth_key
+    path = "/api/v1/namespaces/_/actions/nope"
+    slow = asyncio.create_task(stage.client.request("POST", path, json={}, auth=auth, arrival=arrival))
+    await asyncio.sleep(0)  # it has begun
+    wait_for_the_next_minute(stage)
+    assert [(await stage.invoke("nope")).status for _ in range(3)] == [404, 404, 404]
+    arrival.set()
+    check(await slow, 429, too_many(4, 3))
+    check(await stage.invoke("nope"), 429, too_many(5, 3))
 
 
 # Calls at once

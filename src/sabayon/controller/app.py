@@ -131,7 +131,7 @@ class App:
     async def _enter(self, request: Request, identity: Identity, route: Route) -> Response:
         """Throttle, entitle, handle. Raises what those raise."""
         limits = effective_limits(self._services.limits, identity.limits)
-        slot = self._slot(request, identity, route, limits)
+        slot = self._slot(identity, route, limits)
         try:
             async with asyncio.timeout(HANDLER_S):
                 await route.check(self._entitlement, identity)
@@ -152,13 +152,13 @@ class App:
         finally:
             slot.release()
 
-    def _slot(self, request: Request, identity: Identity, route: Route, limits: EffectiveLimits) -> Slot:
+    def _slot(self, identity: Identity, route: Route, limits: EffectiveLimits) -> Slot:
         """A place among the invocations in flight, for what needs one. Raises Rejection 429."""
         if route.is_invocation:
-            self._throttle.check_invocation(identity, limits, request.accepted_ms)
+            self._throttle.check_invocation(identity, limits, self._services.now_ms())
             return Slot(lambda: self._throttle.release(identity))
         if route.is_fire:
-            self._throttle.check_fire(identity, limits, request.accepted_ms)
+            self._throttle.check_fire(identity, limits, self._services.now_ms())
         return _NO_SLOT
 
 

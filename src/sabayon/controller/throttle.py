@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sabayon import messages
 from sabayon.entity.identity import Identity
 from sabayon.entity.limits import EffectiveLimits
@@ -12,33 +10,35 @@ from sabayon.errors import Rejection
 MINUTE_MS = 60_000
 
 
-@dataclass(slots=True)
-class Window:
-    """Calls in one calendar minute. Refused ones count too."""
+class Minute:
+    """Calls of each namespace in one calendar minute. Refused ones count too."""
 
-    minute: int = 0
-    count: int = 0
+    def __init__(self) -> None:
+        self._minute = 0
+        self._counts: dict[str, int] = {}
 
-    def add(self, now_ms: int) -> int:
-        """Count a call; how many there are in its minute now."""
+    def check(self, identity: Identity, allowed: int, now_ms: int) -> None:
+        """Count a call. Raises Rejection 429 when there are more than `allowed` in its minute."""
         minute = now_ms // MINUTE_MS
-        if minute != self.minute:
-            self.minute, self.count = minute, 0
-        self.count += 1
-        return self.count
+        if minute != self._minute:
+            self._minute = minute
+            self._counts.clear()
+        count = self._counts[identity.uuid] = self._counts.get(identity.uuid, 0) + 1
+        if count > allowed:
+            raise Rejection(429, messages.rate_exceeded(count, allowed))
 
 
 class Throttle:
     """The counters of all namespaces of this controller, by the uuid of their key."""
 
     def __init__(self) -> None:
-        self._invocations: dict[str, Window] = {}
-        self._fires: dict[str, Window] = {}
+        self._invocations = Minute()
+        self._fires = Minute()
         self._in_flight: dict[str, int] = {}
 
     def check_invocation(self, identity: Identity, limits: EffectiveLimits, now_ms: int) -> None:
         """Count an invocation and take a place among those in flight. Raises Rejection 429, having taken none."""
-        _check_rate(self._invocations, identity, limits.invocations_per_minute, now_ms)
+        self._invocations.check(identity, limits.invocations_per_minute, now_ms)
         in_flight = self._in_flight.get(identity.uuid, 0)
         if in_flight >= limits.concurrent_invocations:
             raise Rejection(429, messages.concurrency_exceeded(in_flight, limits.concurrent_invocations))
@@ -54,17 +54,8 @@ class Throttle:
 
     def check_fire(self, identity: Identity, limits: EffectiveLimits, now_ms: int) -> None:
         """Count a trigger fire. Raises Rejection 429."""
-        _check_rate(self._fires, identity, limits.fires_per_minute, now_ms)
+        self._fires.check(identity, limits.fires_per_minute, now_ms)
 
     def in_flight(self, identity: Identity) -> int:
         """Invocations that hold a place."""
         return self._in_flight.get(identity.uuid, 0)
-
-
-def _check_rate(windows: dict[str, Window], identity: Identity, allowed: int, now_ms: int) -> None:
-    window = windows.get(identity.uuid)
-    if window is None:
-        window = windows[identity.uuid] = Window()
-    count = window.add(now_ms)
-    if count > allowed:
-        raise Rejection(429, messages.rate_exceeded(count, allowed))
