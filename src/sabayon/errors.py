@@ -5,6 +5,7 @@ SabayonError
 ├── Rejection                the caller's: becomes a 4xx answer with a sentence of `messages`
 ├── Conflict                 two writers met; the caller may read again and retry
 ├── Corrupt                  a stored document cannot be read
+├── StoreUnavailable         nothing can be stored or read now; later it may work
 └── sandbox.base             SandboxDied, SandboxTimeout, SandboxUnavailable
 """
 
@@ -37,4 +38,4 @@ class Corrupt(SabayonError):
 
 
 class StoreUnavailable(SabayonError):
-    """The store cannot take writes now, a full disk for instance. Nothing was changed; later it may work."""
+    """The store does not work now, its disk is full for instance. Nothing was changed; later it may work."""

@@ -23,9 +23,7 @@ URI_TOO_LONG = "URI length exceeds the configured limit of {limit} characters"
 
 # Defaults by status
 BAD_REQUEST = "The request contains bad syntax or cannot be fulfilled."
-FORBIDDEN = "The supplied authentication is not authorized to access this resource."
 NOT_FOUND = "The requested resource does not exist."
-CONFLICT = "The request could not be processed because of conflict in the request, such as an edit conflict."
 TOO_LARGE = "The request content is larger than the server is willing or able to process."
 INTERNAL_ERROR = "There was an internal server error."
 UNAVAILABLE = "The server is currently unavailable (because it is overloaded or down for maintenance)."
@@ -88,11 +86,9 @@ NO_RESOURCES = "Failed to provision resources to run the action."
 ACTION_REMOVED = "Action could not be found or may have been deleted."
 ACTION_CHANGED = "Action version is not compatible and cannot be invoked."
 ACTION_NOT_FETCHED = "Action could not be fetched."
-NAMESPACE_BLOCKED = "The action was not invoked due to a blacklisted namespace."
 INTERRUPTED = "The platform stopped before the action finished."
 
 # Log lines
-LOGS_MISSING = "There was an issue while collecting your logs. Data might be missing."
 LOGS_MAY_BE_MISSING = "The action did not initialize or run as expected. Log data might be missing."
 
 

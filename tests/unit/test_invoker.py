@@ -17,14 +17,26 @@ from sabayon.entity.activation import Outcome, new_activation_id
 from sabayon.entity.exec import Exec
 from sabayon.entity.identity import new_identity
 from sabayon.entity.limits import ActionLimits, NamespaceLimits, SystemLimits
+from sabayon.errors import StoreUnavailable
 from sabayon.invoker.container import START_TRIES
 from sabayon.invoker.worker import Invoker
 from sabayon.store.base import Put
-from sabayon.store.memory import MemoryStore
+from sabayon.store.memory import MemoryArtifacts, MemoryStore
 from tests.unit.scripted_sandbox import ScriptedDriver, ScriptedSandbox
 
 NO_RESOURCES = {"error": "Failed to provision resources to run the action."}
 MEMORY_MB = 512
+
+
+class FailingArtifacts(MemoryArtifacts):
+    """Entities on a disk that can be taken away."""
+
+    is_available = True
+
+    async def read_code(self, id: str, revision: int) -> str | None:
+        if not self.is_available:
+            raise StoreUnavailable("the disk is gone")
+        return await super().read_code(id, revision)
 
 
 class Stage:
@@ -32,6 +44,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.store = MemoryStore()
+        self.artifacts = FailingArtifacts()
         self.driver = ScriptedDriver()
         self.acme = new_identity("acme", "acme-dev")
         self.action = Action(
@@ -45,7 +58,7 @@ class Stage:
         self.revision = 0
         self.invoker = Invoker(
             self.driver,
-            self.store.artifacts,
+            self.artifacts,
             self.store.activations,
             memory_mb=MEMORY_MB,
             keep_alive_s=60,
@@ -55,7 +68,7 @@ class Stage:
         )
 
     async def open(self) -> Stage:
-        [self.revision] = await self.store.artifacts.write([Put(self.action, None)])
+        [self.revision] = await self.artifacts.write([Put(self.action, None)])
         return self
 
     def accept(self, **fields: Any) -> asyncio.Future[Any]:
@@ -172,6 +185,14 @@ async def test_code_that_was_changed_or_removed_since_is_not_run(stage: Stage) -
     text = "Action could not be found or may have been deleted."
     gone = replace(stage.action, name="gone")
     assert await stage.result(action=gone) == (Outcome.APPLICATION_ERROR, {"error": text})
+
+
+@on_stage
+async def test_code_that_cannot_be_read_now_is_the_fault_of_the_platform(stage: Stage) -> None:
+    stage.artifacts.is_available = False
+    assert await stage.result() == (Outcome.WHISK_ERROR, {"error": "Action could not be fetched."})
+    stage.artifacts.is_available = True
+    assert await stage.result() == (Outcome.SUCCESS, {})
 
 
 @on_stage

@@ -13,7 +13,7 @@ from sabayon.bus.base import ActivationMessage
 from sabayon.entity.activation import Activation, Outcome, Response, error_response, stored
 from sabayon.entity.limits import EffectiveLimits, SystemLimits, effective_limits, limits_out_of_bounds
 from sabayon.entity.manifest import BLACKBOX
-from sabayon.errors import SabayonError
+from sabayon.errors import Corrupt, SabayonError, StoreUnavailable
 from sabayon.invoker.container import CodeUnavailable, Container, Ended
 from sabayon.invoker.instructions import Cell, Create, Instruction, Job, Key, Pause, Remove, Run
 from sabayon.invoker.logs import format_logs
@@ -174,11 +174,15 @@ class Invoker:
 
     async def _read_code(self, message: ActivationMessage) -> str | None:
         id = message.action.entity_name.id
-        code = await self._artifacts.read_code(id, message.revision)
-        if code is not None:
-            return code
-        if await self._artifacts.read(id) is None:
-            raise CodeUnavailable(error_response(Outcome.APPLICATION_ERROR, messages.ACTION_REMOVED))
+        try:
+            code = await self._artifacts.read_code(id, message.revision)
+            if code is not None:
+                return code
+            if await self._artifacts.read(id) is None:
+                raise CodeUnavailable(error_response(Outcome.APPLICATION_ERROR, messages.ACTION_REMOVED))
+        except (Corrupt, StoreUnavailable) as error:
+            logger.error("activation %s tx=%s: %s", message.activation_id, message.transaction_id, error)
+            raise CodeUnavailable(error_response(Outcome.WHISK_ERROR, messages.ACTION_NOT_FETCHED)) from error
         raise CodeUnavailable(error_response(Outcome.WHISK_ERROR, messages.ACTION_CHANGED))
 
     def _record(self, message: ActivationMessage, ended: Ended) -> Activation:
