@@ -80,6 +80,7 @@ def create(name: str, subject: str | None, auth: str | None, data_dir: Path) -> 
         if await identities.by_namespace(name):
             raise OperatorError(f"the namespace {name!r} exists already")
         identity = with_key(new_identity(name, subject), auth)
+        await identities.delete(name)  # what ran on after a namespace of this name was deleted has left its records
         await put_alone(identities, identity)
         return identity
 

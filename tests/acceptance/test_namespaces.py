@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -173,6 +174,19 @@ def test_a_deleted_namespace_is_gone_with_all_that_was_in_it(platform: Platform,
     assert tenant not in told(platform, "list")
     new = platform.namespace(tenant)
     assert platform.request("GET", "/namespaces/_/actions", auth=new).json == []
+    assert platform.request("GET", "/namespaces/_/activations", auth=new).json == []
+
+
+def test_what_ran_on_while_its_namespace_was_deleted_is_not_shown_to_the_next_owner(
+    platform: Platform, tenant: str
+) -> None:
+    old = told(platform, "get", tenant)
+    platform.create_action("lasting", "import time\ndef main(args):\n    time.sleep(3)\n    return {}\n", auth=old)
+    with ThreadPoolExecutor() as threads:
+        running = threads.submit(platform.invoke, "lasting", auth=old)
+        told(platform, "delete", tenant)
+        assert running.result().status == 200
+    new = platform.namespace(tenant)
     assert platform.request("GET", "/namespaces/_/activations", auth=new).json == []
 
 
