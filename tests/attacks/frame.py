@@ -34,6 +34,9 @@ PRIVATE = (
 )  # fmt: skip
 """The start of a command line that keeps what it runs from changing the machine."""
 
+LOOPBACK_UP = "import subprocess; subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)"
+"""A set-up for attacks in PRIVATE that need a network."""
+
 PRELUDE = """
 import ctypes, errno, os, socket, struct, sys
 NUMBERS = {numbers}

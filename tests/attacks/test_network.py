@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from tests.attacks.frame import (
+    LOOPBACK_UP,
     NOT_PERMITTED,
     NOT_THERE,
     PRIVATE,
@@ -74,7 +75,8 @@ def attack(args):
 
 ADD_ADDRESS = """
 def attack(args):
-    body = struct.pack("BBBBI", 2, 8, 0, 0, socket.if_nametoindex("lo")) + struct.pack("HH4s", 8, 2, bytes([10, 9, 8, 7]))
+    body = struct.pack("BBBBI", 2, 8, 0, 0, socket.if_nametoindex("lo"))
+    body += struct.pack("HH4s", 8, 2, bytes([10, 9, 8, 7]))
     message = struct.pack("IHHII", 16 + len(body), 20, 0x605, 1, 0) + body
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as link:
         link.send(message)
@@ -119,7 +121,6 @@ def attack(args):
     return in_child(lambda: call("setns", os.open(f"/proc/{args['pid']}/ns/net", os.O_RDONLY), 0) == 0)
 """
 
-LOOPBACK_UP = "import subprocess; subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)"
 METADATA = f"""{LOOPBACK_UP}
 subprocess.run(["ip", "address", "add", "169.254.169.254/32", "dev", "lo"], check=True)
 import socket
