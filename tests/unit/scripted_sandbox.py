@@ -13,7 +13,7 @@ Script = Callable[["ScriptedSandbox"], Awaitable[bytes]]
 
 
 async def succeed(_: ScriptedSandbox) -> bytes:
-    """A run that ends at once, with an empty object."""
+    """An answer at once, an empty object."""
     return b"{}"
 
 
@@ -34,14 +34,18 @@ class ScriptedSandbox:
     async def init(self, body: bytes, timeout_s: float) -> Reply:
         self._check()
         self.inits.append(body)
-        return Reply(200, b"{}", 2)
+        return await self._answer(self._driver.on_init)
 
     async def run(self, body: bytes, timeout_s: float) -> Reply:
         self._check()
         assert not self.is_suspended
         self.runs.append(body)
-        self._driver.is_running.set()
-        answer = asyncio.ensure_future(self._driver.script(self))
+        return await self._answer(self._driver.on_run)
+
+    async def _answer(self, script: Script) -> Reply:
+        """What `script` says, unless the sandbox goes away before."""
+        self._driver.is_asked.set()
+        answer = asyncio.ensure_future(script(self))
         gone = asyncio.ensure_future(self.gone.wait())
         await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
         gone.cancel()
@@ -81,16 +85,23 @@ class ScriptedSandbox:
 
 
 class ScriptedDriver:
-    """Makes scripted sandboxes; the next `failures` starts fail. is_running: set at the first run."""
+    """Makes scripted sandboxes; the next `failures` starts fail.
+
+    is_starting: set when a sandbox is wanted. may_start: cleared to hold starts up. is_asked: set when one is asked.
+    """
 
     level = "scripted"
 
     def __init__(self) -> None:
         self.kinds = {"python:3.11": "python", "nodejs:20": "node"}
-        self.is_running = asyncio.Event()
+        self.is_asked = asyncio.Event()
+        self.is_starting = asyncio.Event()
+        self.may_start = asyncio.Event()
+        self.may_start.set()
         self.made: list[ScriptedSandbox] = []
         self.failures = 0
-        self.script: Script = succeed
+        self.on_init: Script = succeed
+        self.on_run: Script = succeed
 
     async def start(self) -> None:
         """There is nothing to make ready."""
@@ -99,6 +110,8 @@ class ScriptedDriver:
         if self.failures:
             self.failures -= 1
             raise SandboxUnavailable("no sandbox today")
+        self.is_starting.set()
+        await self.may_start.wait()
         sandbox = ScriptedSandbox(self, spec)
         self.made.append(sandbox)
         return sandbox

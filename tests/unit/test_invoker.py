@@ -136,7 +136,7 @@ async def test_an_activation_whose_container_dies_under_it_is_not_run_twice(stag
         sandbox.die()
         return b""
 
-    stage.driver.script = die
+    stage.driver.on_run = die
     text = "The action did not produce a valid response and exited unexpectedly."
     assert await stage.result() == (Outcome.DEVELOPER_ERROR, {"error": text})
     assert len(stage.driver.made) == 1
@@ -197,25 +197,51 @@ async def test_code_that_cannot_be_read_now_is_the_fault_of_the_platform(stage: 
 
 @on_stage
 async def test_what_runs_and_what_waits_at_the_end_is_interrupted_and_has_a_record(stage: Stage) -> None:
-    stage.driver.script = never
+    stage.driver.on_run = never
     futures = [stage.accept() for _ in range(4)]
-    await stage.driver.is_running.wait()
+    await stage.driver.is_asked.wait()
     await stage.invoker.aclose()
     for future in futures:
         activation = await asyncio.wait_for(future, 5)
         assert activation.response.outcome is Outcome.WHISK_ERROR
         assert await stage.store.activations.read("acme", activation.activation_id) is not None
-    assert sum(len(sandbox.runs) for sandbox in stage.driver.made) == 1
+    assert len(stage.driver.made) == 1
+
+
+@pytest.mark.parametrize("moment", ["on_init", "on_run"])
+def test_an_activation_that_the_end_interrupts_says_so_and_does_not_blame_its_action(moment: str) -> None:
+    @on_stage
+    async def test(stage: Stage) -> None:
+        setattr(stage.driver, moment, never)
+        future = stage.accept()
+        await stage.driver.is_asked.wait()
+        await stage.invoker.aclose()
+        assert (await future).response.outcome is Outcome.WHISK_ERROR
+
+    test()
 
 
 @on_stage
 async def test_what_is_journaled_and_has_not_started_at_the_end_is_left_for_the_next_start(stage: Stage) -> None:
-    stage.driver.script = never
+    stage.driver.on_run = never
     running, waiting = (stage.accept(is_journaled=True) for _ in range(2))
-    await stage.driver.is_running.wait()
+    await stage.driver.is_asked.wait()
     await stage.invoker.aclose()
     assert await stage.store.activations.read("acme", (await running).activation_id) is not None
     assert await stage.store.activations.read("acme", (await waiting).activation_id) is None
+
+
+@on_stage
+async def test_what_is_journaled_and_whose_container_was_being_made_at_the_end_is_left_too(stage: Stage) -> None:
+    stage.driver.may_start.clear()
+    future = stage.accept(is_journaled=True)
+    await stage.driver.is_starting.wait()
+    closing = asyncio.create_task(stage.invoker.aclose())
+    await asyncio.sleep(0)  # it has begun
+    stage.driver.may_start.set()
+    await closing
+    assert await stage.store.activations.read("acme", (await future).activation_id) is None
+    assert not stage.driver.made[0].is_alive
 
 
 @on_stage

@@ -96,6 +96,7 @@ class Container:
                     raise
         if self._reason is not None and self._sandbox is not None:
             await self._sandbox.destroy(self._reason)
+            raise SandboxUnavailable(self._reason)
 
     async def suspend(self) -> None:
         """Stop its CPU use until the next run. Raises SandboxDied."""
