@@ -169,11 +169,13 @@ class Group:
                     _write(path / file, str(value))
 
     def open_joins(self) -> list[int]:
-        """Descriptors to write `0` to for joining. Raises OSError."""
+        """Descriptors to write `0` to, from a process of one thread, for joining. Raises OSError."""
         with contextlib.ExitStack() as opened:
             joins = []
-            for _, path in self._paths:
-                joins.append(os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC))
+            for hierarchy, path in self._paths:
+                # A thread that moves itself need not wait, as a whole process does (some 10 ms), until no other forks.
+                file = "tasks" if hierarchy.version == 1 else "cgroup.procs"
+                joins.append(os.open(path / file, os.O_WRONLY | os.O_CLOEXEC))
                 opened.callback(os.close, joins[-1])
             opened.pop_all()
             return joins

@@ -9,7 +9,7 @@ Control socket (SOCK_SEQPACKET, one JSON object a packet):
 - start-up: a recipe comes in (see `main`); out go, in any order, `{"pidfd": true}` with a pidfd of the zygote, and
   `{"ready": true}` or `{"error": text}`
 - a request `{"id", ...}` (the rest: see `handles.Start`) comes in, with descriptors: frame socket, stdout,
-  stderr, then one `cgroup.procs` per hierarchy to join
+  stderr, then one descriptor per cgroup hierarchy to join
 - the answer `{"id"}` with a pidfd of the sandbox and a listening socket inside it, or `{"id", "error"}`
 """
 
