@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -480,6 +481,15 @@ class TestRestarts:
             await timers.engine.aclose()
             await timers.until(HOUR)
             assert timers.fired_at() == [60]
+
+        with_timers(test)
+
+    def test_an_engine_that_is_closed_while_a_timer_arrives_comes_to_its_end(self) -> None:
+        async def test(timers: Timers) -> None:
+            await timers.until(1)
+            await timers.add(cron="* * * * *")
+            async with asyncio.timeout(MINUTE):
+                await timers.engine.aclose()
 
         with_timers(test)
 

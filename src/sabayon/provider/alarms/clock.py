@@ -35,8 +35,10 @@ class SystemClock:
         timeout = LONGEST_WAIT_S
         if until_ms is not None:
             timeout = min(timeout, max(0.0, (until_ms - self.now_ms()) / 1000))
+        # Not `wait_for`: before Python 3.12 it loses a cancellation that meets the event.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await event.wait()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
