@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from sabayon.bus.base import ActivationMessage
 from sabayon.entity.action import Action
-from sabayon.entity.activation import Outcome, new_activation_id
+from sabayon.entity.activation import Outcome, StoredActivation, new_activation_id
 from sabayon.entity.exec import Exec
 from sabayon.entity.identity import new_identity
 from sabayon.entity.limits import ActionLimits, NamespaceLimits, SystemLimits
@@ -21,7 +21,7 @@ from sabayon.errors import StoreUnavailable
 from sabayon.invoker.container import START_TRIES
 from sabayon.invoker.worker import Invoker
 from sabayon.store.base import Put
-from sabayon.store.memory import MemoryArtifacts, MemoryStore
+from sabayon.store.memory import MemoryActivations, MemoryArtifacts, MemoryStore
 from tests.unit.scripted_sandbox import ScriptedDriver, ScriptedSandbox
 
 NO_RESOURCES = {"error": "Failed to provision resources to run the action."}
@@ -39,12 +39,25 @@ class FailingArtifacts(MemoryArtifacts):
         return await super().read_code(id, revision)
 
 
+class FailingActivations(MemoryActivations):
+    """Records on a disk that is full for the next `failures` of them."""
+
+    failures = 0
+
+    async def put(self, record: StoredActivation, *, settles: bool = False) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailable("the disk is full")
+        await super().put(record, settles=settles)
+
+
 class Stage:
     """An invoker with room for two containers, and an action `acme/a`."""
 
     def __init__(self) -> None:
         self.store = MemoryStore()
         self.artifacts = FailingArtifacts()
+        self.activations = FailingActivations(self.store.journal)
         self.driver = ScriptedDriver()
         self.acme = new_identity("acme", "acme-dev")
         self.action = Action(
@@ -59,7 +72,7 @@ class Stage:
         self.invoker = Invoker(
             self.driver,
             self.artifacts,
-            self.store.activations,
+            self.activations,
             memory_mb=MEMORY_MB,
             keep_alive_s=60,
             pause_grace_s=10,
@@ -89,7 +102,7 @@ class Stage:
     async def result(self, **fields: Any) -> tuple[Outcome, Any]:
         """Class and result of a run that has ended and has its record."""
         activation = await asyncio.wait_for(self.accept(**fields), 5)
-        assert await self.store.activations.read("acme", activation.activation_id) is not None
+        assert await self.activations.read("acme", activation.activation_id) is not None
         return activation.response.outcome, msgspec.json.decode(activation.response.result)
 
 
@@ -196,6 +209,18 @@ async def test_code_that_cannot_be_read_now_is_the_fault_of_the_platform(stage: 
 
 
 @on_stage
+async def test_an_accepted_activation_has_its_record_as_soon_as_the_store_works_again(stage: Stage) -> None:
+    stage.activations.failures = 2
+    assert await stage.result(is_journaled=True) == (Outcome.SUCCESS, {})
+
+
+@on_stage
+async def test_who_waits_for_an_activation_has_its_result_even_if_it_cannot_be_stored(stage: Stage) -> None:
+    stage.activations.failures = 1
+    assert (await stage.accept()).response.outcome is Outcome.SUCCESS
+
+
+@on_stage
 async def test_what_runs_and_what_waits_at_the_end_is_interrupted_and_has_a_record(stage: Stage) -> None:
     stage.driver.on_run = never
     futures = [stage.accept() for _ in range(4)]
@@ -204,7 +229,7 @@ async def test_what_runs_and_what_waits_at_the_end_is_interrupted_and_has_a_reco
     for future in futures:
         activation = await asyncio.wait_for(future, 5)
         assert activation.response.outcome is Outcome.WHISK_ERROR
-        assert await stage.store.activations.read("acme", activation.activation_id) is not None
+        assert await stage.activations.read("acme", activation.activation_id) is not None
     assert len(stage.driver.made) == 1
 
 
@@ -227,8 +252,8 @@ async def test_what_is_journaled_and_has_not_started_at_the_end_is_left_for_the_
     running, waiting = (stage.accept(is_journaled=True) for _ in range(2))
     await stage.driver.is_asked.wait()
     await stage.invoker.aclose()
-    assert await stage.store.activations.read("acme", (await running).activation_id) is not None
-    assert await stage.store.activations.read("acme", (await waiting).activation_id) is None
+    assert await stage.activations.read("acme", (await running).activation_id) is not None
+    assert await stage.activations.read("acme", (await waiting).activation_id) is None
 
 
 @on_stage
@@ -240,7 +265,7 @@ async def test_what_is_journaled_and_whose_container_was_being_made_at_the_end_i
     await asyncio.sleep(0)  # it has begun
     stage.driver.may_start.set()
     await closing
-    assert await stage.store.activations.read("acme", (await future).activation_id) is None
+    assert await stage.activations.read("acme", (await future).activation_id) is None
     assert not stage.driver.made[0].is_alive
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from sabayon import messages
 from sabayon.bus.base import ActivationMessage
-from sabayon.entity.activation import Activation, Outcome, Response, error_response, stored
+from sabayon.entity.activation import Activation, Outcome, Response, StoredActivation, error_response, stored
 from sabayon.entity.limits import EffectiveLimits, SystemLimits, effective_limits, limits_out_of_bounds
 from sabayon.entity.manifest import BLACKBOX
 from sabayon.errors import Corrupt, SabayonError, StoreUnavailable
@@ -26,6 +26,8 @@ from sabayon.store.base import Activations, Artifacts
 logger = logging.getLogger("sabayon.invoker")
 
 TICK_S: Final = 1.0
+RETRY_S: Final = 0.5
+"""How long a record waits for a store that could not take it."""
 
 
 class Stats(NamedTuple):
@@ -202,7 +204,7 @@ class Invoker:
         is_left = self._is_closing and message.is_journaled and not has_started
         try:
             if message.is_stored and not is_left:
-                await self._activations.put(stored(activation), settles=message.is_journaled)
+                await self._store(message, stored(activation))
         except SabayonError as error:
             logger.error("the record of activation %s is lost: %s", message.activation_id, error)
         finally:
@@ -211,6 +213,18 @@ class Invoker:
                 self._is_idle.set()
             if not accepted.future.done():
                 accepted.future.set_result(activation)
+
+    async def _store(self, message: ActivationMessage, record: StoredActivation) -> None:
+        """Raises StoreUnavailable; for what was accepted for good only at the end, when the journal keeps it."""
+        while True:
+            try:
+                await self._activations.put(record, settles=message.is_journaled)
+                return
+            except StoreUnavailable as error:
+                if self._is_closing or not message.is_journaled:
+                    raise
+                logger.warning("the record of activation %s has to wait: %s", message.activation_id, error)
+                await asyncio.sleep(RETRY_S)
 
     async def _create(self, container_id: int) -> None:
         """Start a stem cell."""
