@@ -216,12 +216,12 @@ class TestUpdates:
 
     def test_a_timer_that_has_ended_begins_anew_with_its_count(self) -> None:
         async def test(timers: Timers) -> None:
-            await timers.add(cron="* * * * *", maxTriggers=1)
+            await timers.add(cron="* * * * *", maxTriggers=2)
             await timers.until(HOUR)
             await timers.update(trigger_payload="again")
             assert timers.reason() is None
             await timers.until(2 * HOUR)
-            assert timers.fired_at() == [60, HOUR + 60]
+            assert timers.fired_at() == [60, 120, HOUR + 60, HOUR + 120]
             assert timers.platform.payloads[-1] == {"payload": "again"}
 
         with_timers(test)
