@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json as json_module
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,8 +48,12 @@ class AsgiClient:
         headers: dict[str, str] | None = None,
         auth: str | None = None,
         arrival: asyncio.Event | None = None,
+        on_send: Callable[[], None] = lambda: None,
     ) -> Answer:
-        """path: with its query. json: sent as the body with its content type. auth: `UUID:KEY`. arrival: the body's."""
+        """path: with its query. json: sent as the body with its content type. auth: `UUID:KEY`.
+
+        arrival: of the body. on_send: called with each piece of the answer.
+        """
         sent = dict(headers or {})
         if json is not None:
             body = json_module.dumps(json).encode()
@@ -75,6 +80,7 @@ class AsgiClient:
 
         async def send(event: dict[str, Any]) -> None:
             events.append(event)
+            on_send()
 
         await self._app(scope, receive, send)
         start = events[0]

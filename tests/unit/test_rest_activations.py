@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from sabayon.controller.app import create_app
+from sabayon.store.memory import MemoryActivations
+from tests.unit.asgi import AsgiClient
 from tests.unit.stage import Stage, annotation, on_stage
 
 UNKNOWN = "0" * 32
@@ -44,6 +48,27 @@ async def test_a_list_has_summaries_latest_first_and_with_docs_whole_records(sta
         "version",
     }
     assert (await stage.request("GET", "_/activations/?docs=true")).json == records
+
+
+@on_stage
+async def test_whole_records_are_read_one_by_one_as_the_client_takes_them(stage: Stage) -> None:
+    records = await some(stage)
+    activations = stage.store.activations
+    seen: list[str] = []
+
+    class Watched(MemoryActivations):
+        async def read(self, namespace: str, activation_id: str) -> bytes | None:
+            seen.append("read")
+            return await activations.read(namespace, activation_id)
+
+    watched = Watched(stage.store.journal)
+    watched.list = activations.list  # type: ignore[method-assign]
+    client = AsgiClient(create_app(replace(stage.services, activations=watched)))
+    path, auth = "/api/v1/namespaces/_/activations?docs=true", stage.acme.auth_key
+    answer = await client.request("GET", path, auth=auth, on_send=lambda: seen.append("sent"))
+    assert answer.json == records
+    head_and_bracket = bracket_and_end = ["sent", "sent"]
+    assert seen == [*head_and_bracket, *["read", "sent"] * len(records), *bracket_and_end]
 
 
 @on_stage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -13,7 +14,7 @@ from sabayon.controller.http import Response, json_response, raw_json_response
 from sabayon.controller.query import boolean, epoch_ms, name_filter, paging
 from sabayon.entity.names import check_activation_id
 from sabayon.errors import Corrupt, Rejection
-from sabayon.store.base import Filter
+from sabayon.store.base import Activations, Filter
 
 T = TypeVar("T")
 
@@ -22,11 +23,16 @@ class _ResponsePart(msgspec.Struct):
     response: Raw
 
 
+class _IdPart(msgspec.Struct, rename={"activation_id": "activationId"}):
+    activation_id: str
+
+
 class _LogsPart(msgspec.Struct):
     logs: Raw
 
 
 _response_part = msgspec.json.Decoder(_ResponsePart)
+_id_part = msgspec.json.Decoder(_IdPart)
 _logs_part = msgspec.json.Decoder(_LogsPart)
 
 
@@ -41,8 +47,21 @@ async def list_activations(call: Call) -> Response:
         raise Rejection(400, messages.DOCS_WITH_COUNT)
     if is_count:
         return json_response({"activations": max(0, await store.count(call.namespace, wanted) - skip)})
-    records = await store.list(call.namespace, wanted, skip=skip, limit=limit, is_full=is_full)
-    return raw_json_response(b"[" + b",".join(records) + b"]")
+    summaries = await store.list(call.namespace, wanted, skip=skip, limit=limit)
+    if not is_full:
+        return raw_json_response(b"[" + b",".join(summaries) + b"]")
+    ids = [_part(summary, _id_part).activation_id for summary in summaries]
+    return Response(200, b"[", parts=_records(store, call.namespace, ids))
+
+
+async def _records(store: Activations, namespace: str, ids: Sequence[str]) -> AsyncIterator[bytes]:
+    """The records of a list one by one, up to its closing bracket: with their logs they may be gigabytes."""
+    separator = b""
+    for id in ids:
+        if record := await store.read(namespace, id):
+            yield separator + record
+            separator = b","
+    yield b"]"
 
 
 async def read_activation(call: Call) -> Response:

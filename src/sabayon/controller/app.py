@@ -85,9 +85,9 @@ class App:
             response = await self._respond(scope, receive, headers, transaction_id)
         except PlainAnswer as plain:
             response = plain.response
-        await send_response(send, response, transaction_id)
+        size = await send_response(send, response, transaction_id)
         if self._is_access_logged:
-            _log(scope, response, transaction_id, started)
+            _log(scope, response.status, size, transaction_id, started)
 
     async def _respond(
         self, scope: dict[str, Any], receive: Receive, headers: dict[str, str], transaction_id: str
@@ -244,7 +244,7 @@ def _failure(error: Exception, transaction_id: str) -> Response:
     return error_response(status, text, transaction_id, _CORS)
 
 
-def _log(scope: dict[str, Any], response: Response, transaction_id: str, started: float) -> None:
+def _log(scope: dict[str, Any], status: int, size: int, transaction_id: str, started: float) -> None:
     """One line; the query may hold anything, so it is left out."""
     duration_ms = (time.monotonic() - started) * 1000
     path = scope["raw_path"].decode("latin-1")
@@ -253,7 +253,7 @@ def _log(scope: dict[str, Any], response: Response, transaction_id: str, started
         transaction_id,
         scope["method"],
         path,
-        response.status,
-        len(response.body),
+        status,
+        size,
         duration_ms,
     )

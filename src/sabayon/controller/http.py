@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -43,12 +43,13 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """One answer. `headers` come on top of those every answer has."""
+    """One answer. `headers` come on top of those every answer has. parts: what follows `body`, as it becomes ready."""
 
     status: int
     body: bytes = b""
     content_type: str = JSON
     headers: Headers = ()
+    parts: AsyncIterator[bytes] | None = None
 
 
 def json_response(value: Any, status: int = 200, headers: Headers = ()) -> Response:

@@ -51,15 +51,23 @@ async def read_body(receive: Receive, headers: dict[str, str]) -> bytes:
         raise PlainAnswer(408, messages.BODY_TIMEOUT) from error
 
 
-async def send_response(send: Send, response: Response, transaction_id: str) -> None:
-    """Send `response` with the headers that every answer has."""
+async def send_response(send: Send, response: Response, transaction_id: str) -> int:
+    """Send `response` with the headers that every answer has. The size of its body in bytes."""
     headers = [
         (b"x-request-id", transaction_id.encode("latin-1")),
         *((name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers),
     ]
-    if response.status != 204:
+    if response.status != 204 and response.parts is None:
         headers.append((b"content-length", str(len(response.body)).encode()))
     if response.body:
         headers.append((b"content-type", response.content_type.encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
+    is_whole = response.parts is None
+    await send({"type": "http.response.body", "body": response.body, "more_body": not is_whole})
+    size = len(response.body)
+    if response.parts is not None:
+        async for part in response.parts:
+            size += len(part)
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    return size

@@ -107,8 +107,8 @@ class Activations(Protocol):
         """The full record's JSON."""
         ...
 
-    async def list(self, namespace: str, filter: Filter, *, skip: int, limit: int, is_full: bool) -> Sequence[bytes]:
-        """Records (`is_full`) or summaries as JSON, latest start first."""
+    async def list(self, namespace: str, filter: Filter, *, skip: int, limit: int) -> Sequence[bytes]:
+        """Summaries as JSON, latest start first."""
         ...
 
     async def count(self, namespace: str, filter: Filter) -> int:

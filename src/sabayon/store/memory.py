@@ -110,9 +110,9 @@ class MemoryActivations:
         record = self._records.get(activation_id)
         return record.record if record and record.namespace == namespace else None
 
-    async def list(self, namespace: str, filter: Filter, *, skip: int, limit: int, is_full: bool) -> Sequence[bytes]:
+    async def list(self, namespace: str, filter: Filter, *, skip: int, limit: int) -> Sequence[bytes]:
         found = sorted(self._select(namespace, filter), key=lambda record: -record.start)[skip : skip + limit]
-        return [record.record if is_full else record.summary for record in found]
+        return [record.summary for record in found]
 
     async def count(self, namespace: str, filter: Filter) -> int:
         return len(self._select(namespace, filter))

@@ -32,10 +32,9 @@ class SqliteActivations:
         rows = await self._reader.rows(query, activation_id, namespace)
         return rows[0][0] if rows else None
 
-    async def list(self, namespace: str, filter: Filter, *, skip: int, limit: int, is_full: bool) -> Sequence[bytes]:
+    async def list(self, namespace: str, filter: Filter, *, skip: int, limit: int) -> Sequence[bytes]:
         where, values = _selection(namespace, filter)
-        column = "record" if is_full else "summary"
-        query = f"SELECT {column} FROM activations WHERE {where} ORDER BY start DESC LIMIT ? OFFSET ?"
+        query = f"SELECT summary FROM activations WHERE {where} ORDER BY start DESC LIMIT ? OFFSET ?"
         return [row[0] for row in await self._reader.rows(query, *values, limit, skip)]
 
     async def count(self, namespace: str, filter: Filter) -> int:
