@@ -218,6 +218,8 @@ class Pool:
     def _make_room(self, memory_mb: int) -> list[Remove] | None:
         """Removals after which `memory_mb` is free; None, and nothing is removed, when there cannot be enough."""
         missing = self._used_mb + memory_mb - self._memory_mb
+        if missing <= 0:
+            return []
         victims: list[tuple[Container, str]] = []
         for container in self._evictable():
             if missing <= 0:
