@@ -264,6 +264,8 @@ def test_deleting_an_identity_deletes_all_of_its_namespace(session: Session) -> 
         await store.artifacts.write([Put(action("a", "other"), None)])
         await store.activations.put(stored(activation(1)))
         await store.activations.put(stored(activation(2, namespace="other")))
+        await store.ledger("alarms").put("ns/t", b"1")
+        await store.ledger("alarms").put("ns2/t", b"2")
         await store.identities.delete("ns")
         assert await store.identities.by_namespace("ns") is None
         assert await store.artifacts.list(Action, "ns") == []
@@ -272,6 +274,7 @@ def test_deleting_an_identity_deletes_all_of_its_namespace(session: Session) -> 
         assert await store.activations.count("ns", Filter()) == 0
         assert await store.artifacts.count(Action, "other") == 1
         assert await store.activations.count("other", Filter()) == 1
+        assert await store.ledger("alarms").load() == [("ns2/t", b"2")]
 
     session(body)
 

@@ -345,7 +345,7 @@ class TestTrouble:
             assert timers.platform.fires == [("second", 90), ("first", 120)]
 
         with_timers(test, FailingLedger())
-        assert "a timer failed" in caplog.messages
+        assert "a fire failed: disk full" in caplog.messages
 
     def test_keys_do_not_appear_in_logs(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)

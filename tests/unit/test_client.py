@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sabayon.client import Client
+from sabayon.client import Client, ConnectionFailed
 from tests.unit.cli.scripted_server import ScriptedServer
 
 
@@ -19,6 +19,12 @@ from tests.unit.cli.scripted_server import ScriptedServer
 )
 def test_a_host_without_a_scheme_is_reached_by_https(api_host: str, base_url: str) -> None:
     assert Client(api_host).base_url == base_url
+
+
+def test_a_server_without_tls_is_told_from_one_that_is_not_trusted() -> None:
+    with ScriptedServer({}).running() as server, pytest.raises(ConnectionFailed, match="does not speak TLS") as failed:
+        Client(server.url.removeprefix("http://"), "uuid:key").request("GET", "namespaces")
+    assert "http://" in str(failed.value)
 
 
 def test_the_key_is_not_taken_to_another_port_of_the_same_host() -> None:

@@ -33,6 +33,9 @@ _NO_AUTH: Final = (
     "Unable to add the HTTP authentication header: Authorization key is not configured (--auth is required)"
 )
 
+_OF_ACTIVATIONS: Final = (http.HTTPStatus.BAD_GATEWAY, http.HTTPStatus.INTERNAL_SERVER_ERROR)
+"""What an activation that failed is answered with: for its action's reasons, or for the platform's."""
+
 Query = dict[str, object]
 
 
@@ -162,7 +165,7 @@ def understand(
         cause = f"{fields['error']} (code {fields['code']})"
         raise RequestFailed(prefix, cause, exit_code, is_hinted=is_hinted)
     has_status = isinstance(fields.get("response"), dict) and "status" in fields["response"]
-    if response.status == http.HTTPStatus.BAD_GATEWAY and (has_status or "error" in fields):
+    if response.status in _OF_ACTIVATIONS and (has_status or "error" in fields):
         raise ActivationFailed(prefix, document, exit_code, is_hinted=is_hinted)
     cause = f"The connection failed, or timed out. (HTTP status code {response.status})"
     raise RequestFailed(prefix, cause, exit_code, is_hinted=is_hinted)

@@ -18,6 +18,9 @@ MAX_REDIRECTS: Final = 10
 CHUNK_BYTES: Final = 64 * 1024
 
 
+_NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
+
+
 class ConnectionFailed(Exception):
     """No answer could be had: refused, unresolvable, not trusted, broken off. Text says which."""
 
@@ -238,6 +241,8 @@ def _proxy_headers(proxy: Any) -> dict[str, str]:
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"x509: {error.verify_message}"
+    if isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
+        return "the server does not speak TLS; name it with http:// before its host to do without"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower() if not isinstance(error, ssl.SSLError) else str(error)
     return str(error) or type(error).__name__

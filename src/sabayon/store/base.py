@@ -140,7 +140,7 @@ class Identities(Protocol):
         ...
 
     async def delete(self, namespace: str) -> None:
-        """Remove the namespace's identity; its entities and records go with it."""
+        """Remove the namespace's identity; its entities, records and providers' documents go with it."""
         ...
 
     async def all(self) -> list[Identity]:
@@ -149,7 +149,7 @@ class Identities(Protocol):
 
 
 class Ledger(Protocol):
-    """Documents of one event provider, opaque here."""
+    """Documents of one event provider, opaque here; a key begins with its owner's namespace and a slash."""
 
     async def load(self) -> list[tuple[str, bytes]]: ...
 

@@ -135,9 +135,12 @@ class MemoryActivations:
 class MemoryIdentities:
     """See the port."""
 
-    def __init__(self, artifacts: MemoryArtifacts, activations: MemoryActivations) -> None:
+    def __init__(
+        self, artifacts: MemoryArtifacts, activations: MemoryActivations, ledgers: Mapping[str, MemoryLedger]
+    ) -> None:
         self._artifacts = artifacts
         self._activations = activations
+        self._ledgers = ledgers
         self._identities: dict[str, Identity] = {}
 
     async def by_uuid(self, uuid: str) -> Identity | None:
@@ -153,6 +156,8 @@ class MemoryIdentities:
         self._identities.pop(namespace, None)
         self._artifacts.drop(namespace)
         self._activations.drop(namespace)
+        for ledger in self._ledgers.values():
+            ledger.drop(namespace)
 
     async def all(self) -> list[Identity]:
         return sorted(self._identities.values(), key=lambda identity: identity.namespace)
@@ -173,6 +178,10 @@ class MemoryLedger:
     async def delete(self, key: str) -> None:
         self._documents.pop(key, None)
 
+    def drop(self, namespace: str) -> None:
+        """Remove all of a namespace."""
+        self._documents = {k: d for k, d in self._documents.items() if not k.startswith(f"{namespace}/")}
+
 
 class MemoryStore:
     """All ports."""
@@ -181,8 +190,8 @@ class MemoryStore:
         self.artifacts = MemoryArtifacts()
         self.journal = MemoryJournal()
         self.activations = MemoryActivations(self.journal)
-        self.identities = MemoryIdentities(self.artifacts, self.activations)
         self._ledgers: dict[str, MemoryLedger] = {}
+        self.identities = MemoryIdentities(self.artifacts, self.activations, self._ledgers)
 
     def ledger(self, provider: str) -> MemoryLedger:
         """The documents of one event provider."""

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from sabayon.errors import SabayonError
 from sabayon.provider.alarms.clock import Clock
 from sabayon.provider.alarms.firing import (
     Disabled,
@@ -170,7 +171,8 @@ class Engine:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            logger.error("a timer failed", exc_info=error)
+            is_expected = isinstance(error, SabayonError)
+            logger.error("a fire failed: %s", error, exc_info=None if is_expected else error)
 
     async def _fire(self, running: _Running) -> None:
         """One point of a schedule, from its due time to what follows from it."""
