@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,28 @@ def main(args):
     return gained if isinstance(gained, dict) else {{"gained": gained}}
 """
 
+JAVASCRIPT_PRELUDE = """
+const os = require('os');
+const numberOf = (error) => error.errno === undefined ? os.constants.errno[error.code] : -error.errno;
+%s
+async function main(args) {
+  try {
+    return { gained: await attack(args) };
+  } catch (error) {
+    if (numberOf(error) === undefined) throw error;
+    return { errno: numberOf(error) };
+  }
+}
+"""
+
+_OUTSIDE_JAVASCRIPT = """
+const [source, setup, args] = JSON.parse(require('fs').readFileSync(0));
+new Function('require', `${source}; return main`)(require)(args).then((outcome) => {
+  console.log('\\n' + JSON.stringify(outcome));
+  process.exit(0);
+});
+"""
+
 _OUTSIDE = """
 import json, sys
 source, setup, args = json.load(sys.stdin)
@@ -152,6 +175,7 @@ class Attack:
     denied: Verdict
     outside: tuple[str, ...] = ()
     setup: str = ""
+    language: str = "python"
     machine: str = ""
     only_as_root: bool = False
     memory_mb: int = 128
@@ -160,20 +184,28 @@ class Attack:
     @property
     def source(self) -> str:
         """A whole action, or a whole program's module."""
+        if self.language == "nodejs":
+            return JAVASCRIPT_PRELUDE % self.code
         return PRELUDE.format(numbers=NUMBERS, code=self.code)
 
 
 def cases(attacks: list[Attack]) -> pytest.MarkDecorator:
     """Parametrizes a test with `attack`; those of another processor's kernel are left out."""
-    here = [attack for attack in attacks if attack.machine in ("", platform.machine())]
-    return pytest.mark.parametrize("attack", here, ids=lambda attack: attack.name)
+    return pytest.mark.parametrize("attack", for_this_machine(attacks), ids=lambda attack: attack.name)
+
+
+def for_this_machine(attacks: list[Attack]) -> list[Attack]:
+    return [attack for attack in attacks if attack.machine in ("", platform.machine())]
 
 
 def inside(stage: Stage, attack: Attack, args: dict[str, Any]) -> Outcome:
     """The outcome in a sandbox."""
+    kind = next((kind for kind in stage.driver.kinds if kind.startswith(f"{attack.language}:")), "")
+    if not kind:
+        pytest.skip("there is no `node` on the PATH")
 
     async def scenario() -> Outcome:
-        async with stage.sandbox(memory_mb=attack.memory_mb) as sandbox:
+        async with stage.sandbox(kind, attack.memory_mb) as sandbox:
             try:
                 init = await sandbox.init(init_body(attack.source), 20)
                 assert init.status == 200, (init, sandbox.take_logs())
@@ -192,8 +224,11 @@ def outside(attack: Attack, args: dict[str, Any]) -> Outcome:
     """The outcome as root on this host."""
     if os.geteuid():
         pytest.skip("only root can do what an attack must be able to do where nothing confines it")
+    program = [sys.executable, "-I", "-c", _OUTSIDE]
+    if attack.language == "nodejs":
+        program = [shutil.which("node") or pytest.skip("there is no `node` on the PATH"), "-e", _OUTSIDE_JAVASCRIPT]
     done = subprocess.run(
-        [*attack.outside, sys.executable, "-I", "-c", _OUTSIDE],
+        [*attack.outside, *program],
         input=json.dumps([attack.source, attack.setup, {**args, **attack.args}]),
         capture_output=True,
         text=True,
@@ -201,5 +236,5 @@ def outside(attack: Attack, args: dict[str, Any]) -> Outcome:
     )
     if done.returncode:
         return {"died": f"{done.returncode} {done.stderr[-2000:]}"}
-    outcome: Outcome = json.loads(done.stdout.rpartition("\n")[2])
+    outcome: Outcome = json.loads(done.stdout.rstrip().rpartition("\n")[2])
     return outcome

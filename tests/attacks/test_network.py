@@ -131,7 +131,7 @@ UNREACHABLE = fails_with(errno.ENETUNREACH)
 API = {"api_port": API_PORT}
 
 
-def _attacks(ground: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def addresses(ground: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Addresses of services of the host, which are known only when they run."""
     return {
         "the host's IPv4": {"address": ["127.0.0.1", ground["port"]]},
@@ -166,13 +166,13 @@ ATTACKS = [
 
 @cases(ATTACKS)
 def test_an_attack_on_the_network_fails_in_a_sandbox(stage: Stage, ground: dict[str, Any], attack: Attack) -> None:
-    outcome = inside(stage, attack, {**ground, **_attacks(ground).get(attack.name, {})})
+    outcome = inside(stage, attack, {**ground, **addresses(ground).get(attack.name, {})})
     assert attack.denied(outcome), outcome
 
 
 @cases(ATTACKS)
 def test_an_attack_on_the_network_works_on_the_host(ground: dict[str, Any], attack: Attack) -> None:
-    outcome = outside(attack, {**ground, **_attacks(ground).get(attack.name, {})})
+    outcome = outside(attack, {**ground, **addresses(ground).get(attack.name, {})})
     assert gains_something(outcome), outcome
 
 

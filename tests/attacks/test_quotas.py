@@ -143,8 +143,8 @@ def attack(args):
 OOM = is_out_of_memory
 
 ATTACKS = [
-    Attack("start 600 processes", FORKS, fails_with(errno.EAGAIN), memory_mb=512),
-    Attack("start 600 threads", THREADS, fails_with(errno.EAGAIN), memory_mb=512),
+    Attack("start 600 processes", FORKS, fails_with(errno.EAGAIN), memory_mb=512, only_as_root=True),
+    Attack("start 600 threads", THREADS, fails_with(errno.EAGAIN), memory_mb=512, only_as_root=True),
     Attack("open 1100 files", FILES, fails_with(errno.EMFILE), setup=MORE_FILES),
     Attack("raise the limit of open files", RAISE, NOT_PERMITTED, args={"limit": 7, "to": 4096}),
     Attack("raise the size of a core file", RAISE, NOT_PERMITTED, args={"limit": 4, "to": 1 << 40}),
@@ -153,7 +153,7 @@ ATTACKS = [
     Attack("hold more memory than there is", HELD, OOM, only_as_root=True),
     Attack("hold it in a file without a name", NAMELESS_FILE, OOM, only_as_root=True),
     Attack("hold it in a shared segment", SEGMENT, OOM, only_as_root=True),
-    Attack("hold it in pipes", PIPES, lambda o: OOM(o) or NOT_PERMITTED(o) or o.get("errno") == errno.ENFILE),
+    Attack("hold it in pipes", PIPES, lambda o: OOM(o) or NOT_PERMITTED(o), only_as_root=True),
     Attack("fill the folder for temporary files", DISK, fails_with(errno.ENOSPC), PRIVATE),
     Attack("make more folders than there is room for", NAMES, fails_with(errno.ENOSPC), PRIVATE, memory_mb=512),
     Attack("enlarge a socket past the system's bound", SOCKET_BUFFER, NOT_PERMITTED),
