@@ -134,6 +134,30 @@ master, slave = pty.openpty()
 fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 """
 
+WATCH = """
+def attack(args):
+    watcher = call("inotify_init1", os.O_NONBLOCK)
+    call("inotify_add_watch", watcher, b"/usr/bin", 0x20)
+    open("/usr/bin/env", "rb").close()  # as any program on this host may
+    return "env" in os.read(watcher, 4096).decode(errors="replace")
+"""
+
+BE_TOLD = """
+def attack(args):
+    import fcntl, signal
+    told = []
+    signal.signal(signal.SIGIO, lambda *any: told.append(True))
+    fcntl.fcntl(os.open("/usr/bin", os.O_RDONLY), fcntl.F_NOTIFY, 1)
+    contents("/usr/bin/env")
+    return bool(told)
+"""
+
+LEASE = """
+def attack(args):
+    import fcntl
+    return fcntl.fcntl(os.open("/usr/bin/env", os.O_RDONLY), fcntl.F_SETLEASE, fcntl.F_RDLCK) == 0
+"""
+
 
 def _reads(path: str) -> str:
     return f"def attack(args): return contents({path})"
@@ -174,6 +198,9 @@ ATTACKS = [
     Attack("read the kernel's timers", _reads("'/proc/timer_list'"), gains_nothing),
     Attack("read the kernel's symbols", _reads("'/proc/kallsyms'"), gains_nothing),
     Attack("list devices", "def attack(args): return os.listdir('/sys/class')", NOT_THERE),
+    Attack("watch which programs of the host are started", WATCH, NOT_PERMITTED),
+    Attack("be told of what is read in a folder of the host", BE_TOLD, NOT_PERMITTED),
+    Attack("be asked before others write a file of the host", LEASE, NOT_PERMITTED),
     Attack("type on the terminal of the host", TERMINAL, fails_with(errno.ENXIO), setup=A_TERMINAL),
     Attack(
         "give a file away to root",

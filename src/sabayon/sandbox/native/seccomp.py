@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import socket
 import struct
@@ -23,8 +24,9 @@ _X86_64: Final = {
     "ioperm": 173, "init_module": 175, "delete_module": 176, "quotactl": 179, "lookup_dcookie": 212,
     "clock_settime": 227,
     "mbind": 237, "set_mempolicy": 238, "kexec_load": 246, "add_key": 248, "request_key": 249, "keyctl": 250,
+    "inotify_init": 253, "inotify_add_watch": 254,
     "migrate_pages": 256, "unshare": 272, "move_pages": 279, "vmsplice": 278, "perf_event_open": 298,
-    "fanotify_init": 300,
+    "inotify_init1": 294, "fanotify_init": 300,
     "name_to_handle_at": 303, "open_by_handle_at": 304, "clock_adjtime": 305, "setns": 308,
     "process_vm_readv": 310,
     "process_vm_writev": 311, "kcmp": 312, "finit_module": 313, "kexec_file_load": 320, "bpf": 321, "userfaultfd": 323,
@@ -33,6 +35,7 @@ _X86_64: Final = {
     "quotactl_fd": 443, "memfd_secret": 447, "process_mrelease": 448,
 }  # fmt: skip
 _AARCH64: Final = {
+    "inotify_init1": 26, "inotify_add_watch": 27,
     "pivot_root": 41, "mount": 40, "umount2": 39, "chroot": 51, "quotactl": 60, "vmsplice": 75, "acct": 89,
     "personality": 92, "unshare": 97, "kexec_load": 104, "init_module": 105, "delete_module": 106, "clock_settime": 112,
     "syslog": 116, "ptrace": 117, "reboot": 142, "sethostname": 161, "setdomainname": 162, "settimeofday": 170,
@@ -44,12 +47,15 @@ _AARCH64: Final = {
     "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433, "process_madvise": 440, "mount_setattr": 442,
     "quotactl_fd": 443, "memfd_secret": 447, "process_mrelease": 448,
 }  # fmt: skip
-_MACHINES: Final = {"x86_64": (0xC000003E, _X86_64, 56, 41), "aarch64": (0xC00000B7, _AARCH64, 220, 198)}
-"""AUDIT_ARCH, what is refused, and the numbers of clone and socket."""
+_MACHINES: Final = {"x86_64": (0xC000003E, _X86_64, 56, 41, 72), "aarch64": (0xC00000B7, _AARCH64, 220, 198, 25)}
+"""AUDIT_ARCH, what is refused, and the numbers of clone, socket and fcntl."""
 
 _CLONE3: Final = 435
 _FAMILIES: Final = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
 """Sockets that end in the sandbox's network namespace. Others, such as AF_VSOCK, know no namespaces."""
+
+_REFUSED_COMMANDS: Final = (fcntl.F_SETLEASE, fcntl.F_NOTIFY)
+"""Of fcntl. These and inotify tell what others do with a file, in whatever sandbox or outside: they watch the inode."""
 
 _NAMESPACE_FLAGS: Final = (
     linux.CLONE_NEWNS
@@ -63,7 +69,7 @@ _NAMESPACE_FLAGS: Final = (
 
 # Classic BPF: struct seccomp_data is {int nr; u32 arch; u64 instruction_pointer; u64 args[6]}.
 _LOAD, _JUMP_EQUAL, _JUMP_ABOVE, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _X32_BIT: Final = 0x40000000
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
@@ -74,7 +80,7 @@ def program() -> bytes:
     known = _MACHINES.get(os.uname().machine)
     if known is None:
         return b""
-    architecture, denied, clone, open_socket = known
+    architecture, denied, clone, open_socket, control_file = known
     refuse = _instruction(_RETURN, _ERRNO | errno.EPERM)
     steps = [
         _instruction(_LOAD, _ARCHITECTURE),
@@ -95,6 +101,14 @@ def program() -> bytes:
         *(_instruction(_JUMP_EQUAL, family, len(_FAMILIES) - n, 0) for n, family in enumerate(_FAMILIES)),
         refuse,
         _instruction(_RETURN, _ALLOW),
+        _instruction(_JUMP_EQUAL, control_file, 0, len(_REFUSED_COMMANDS) + 3),
+        _instruction(_LOAD, _SECOND_ARGUMENT),
+        *(
+            _instruction(_JUMP_EQUAL, command, len(_REFUSED_COMMANDS) - n, 0)
+            for n, command in enumerate(_REFUSED_COMMANDS)
+        ),
+        _instruction(_RETURN, _ALLOW),
+        refuse,
     ]
     for number in sorted(denied.values()):
         steps += [_instruction(_JUMP_EQUAL, number, 0, 1), refuse]
