@@ -224,7 +224,8 @@ def outside(attack: Attack, args: dict[str, Any]) -> Outcome:
     """The outcome as root on this host."""
     if os.geteuid():
         pytest.skip("only root can do what an attack must be able to do where nothing confines it")
-    program = [sys.executable, "-I", "-c", _OUTSIDE]
+    # The interpreter itself: a virtual environment may lie below /tmp, of which an attack gets its own.
+    program = [os.path.realpath(sys.executable), "-I", "-c", _OUTSIDE]
     if attack.language == "nodejs":
         program = [shutil.which("node") or pytest.skip("there is no `node` on the PATH"), "-e", _OUTSIDE_JAVASCRIPT]
     done = subprocess.run(
