@@ -104,6 +104,13 @@ def attack(args):
     with socket.socket(args["family"], args["type"], args["protocol"]) as made: return made.fileno()
 """
 
+DEVICE_EVENTS = """
+def attack(args):
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, 15) as events:
+        events.bind((0, 1))
+        return events.fileno()
+"""
+
 CHARACTER_DEVICE = """
 def attack(args):
     os.mknod("/tmp/device", 0o20600, os.makedev(1, 11))
@@ -178,6 +185,7 @@ ATTACKS = [
     Attack("use raw packets", SOCKET, NOT_PERMITTED, PRIVATE, args={"family": 2, "type": 3, "protocol": 1}),
     Attack("use raw packets of IPv6", SOCKET, NOT_PERMITTED, PRIVATE, args={"family": 10, "type": 3, "protocol": 58}),
     Attack("use packets of the link", SOCKET, FAMILY, PRIVATE, args={"family": 17, "type": 3, "protocol": 768}),
+    Attack("be told of the host's devices", DEVICE_EVENTS, NOT_PERMITTED, PRIVATE),
     Attack("talk to the hypervisor", SOCKET, FAMILY, PRIVATE, args={"family": 40, "type": 1, "protocol": 0}),
 ]  # fmt: skip
 

@@ -125,6 +125,7 @@ ATTACKS = [
     Attack("choose the number of a child", CHOOSE_NUMBER, fails_with(errno.ENOSYS), PRIVATE),
     Attack("attach the shared memory of the host", SHARED_SEGMENT, NOT_THERE),
     Attack("list the shared memory of the host", ALL_SEGMENTS, gains_nothing),
+    Attack("count the users of keys", "def attack(args): return contents('/proc/key-users')", gains_nothing),
     Attack("read named shared memory", "def attack(args): return contents(args['shared'])", NOT_THERE),
     Attack("run before everyone else", REAL_TIME, NOT_PERMITTED),
     Attack("get more time than its share", "def attack(args): return os.nice(-5) < 0", REFUSED),

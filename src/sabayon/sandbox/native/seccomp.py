@@ -51,8 +51,11 @@ _MACHINES: Final = {"x86_64": (0xC000003E, _X86_64, 56, 41, 72), "aarch64": (0xC
 """AUDIT_ARCH, what is refused, and the numbers of clone, socket and fcntl."""
 
 _CLONE3: Final = 435
-_FAMILIES: Final = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
+_FAMILIES: Final = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
 """Sockets that end in the sandbox's network namespace. Others, such as AF_VSOCK, know no namespaces."""
+
+_NETLINK_ROUTE: Final = 0
+"""The one protocol of AF_NETLINK that is allowed. Others tell of the host, NETLINK_KOBJECT_UEVENT of its devices."""
 
 _REFUSED_COMMANDS: Final = (fcntl.F_SETLEASE, fcntl.F_NOTIFY)
 """Of fcntl. These and inotify tell what others do with a file, in whatever sandbox or outside: they watch the inode."""
@@ -69,7 +72,7 @@ _NAMESPACE_FLAGS: Final = (
 
 # Classic BPF: struct seccomp_data is {int nr; u32 arch; u64 instruction_pointer; u64 args[6]}.
 _LOAD, _JUMP_EQUAL, _JUMP_ABOVE, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 24, 32
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _X32_BIT: Final = 0x40000000
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
@@ -96,9 +99,12 @@ def program() -> bytes:
         _instruction(_JUMP_ANY_BIT, _NAMESPACE_FLAGS, 0, 1),
         refuse,
         _instruction(_RETURN, _ALLOW),
-        _instruction(_JUMP_EQUAL, open_socket, 0, len(_FAMILIES) + 3),
+        _instruction(_JUMP_EQUAL, open_socket, 0, len(_FAMILIES) + 6),
         _instruction(_LOAD, _FIRST_ARGUMENT),
-        *(_instruction(_JUMP_EQUAL, family, len(_FAMILIES) - n, 0) for n, family in enumerate(_FAMILIES)),
+        *(_instruction(_JUMP_EQUAL, family, len(_FAMILIES) + 3 - n, 0) for n, family in enumerate(_FAMILIES)),
+        _instruction(_JUMP_EQUAL, socket.AF_NETLINK, 0, 2),
+        _instruction(_LOAD, _THIRD_ARGUMENT),
+        _instruction(_JUMP_EQUAL, _NETLINK_ROUTE, 1, 0),
         refuse,
         _instruction(_RETURN, _ALLOW),
         _instruction(_JUMP_EQUAL, control_file, 0, len(_REFUSED_COMMANDS) + 3),
