@@ -118,12 +118,12 @@ sys.stdout.write("\\n" + json.dumps(scope["main"](args)))
 _X86_64 = {
     "modify_ldt": 154, "bpf": 321, "perf_event_open": 298, "userfaultfd": 323, "add_key": 248,
     "keyctl": 250, "request_key": 249, "syslog": 103, "kcmp": 312, "finit_module": 313, "move_pages": 279,
-    "pivot_root": 155, "name_to_handle_at": 303, "open_by_handle_at": 304, "pidfd_open": 434, "clone": 56,
+    "pivot_root": 155, "name_to_handle_at": 303, "open_by_handle_at": 304, "pidfd_open": 434, "clone": 56, "sync": 162,
 }  # fmt: skip
 _AARCH64 = {
     "bpf": 280, "perf_event_open": 241, "userfaultfd": 282, "add_key": 217, "keyctl": 219, "request_key": 218,
     "syslog": 116, "kcmp": 272, "finit_module": 273, "move_pages": 239, "pivot_root": 41, "name_to_handle_at": 264,
-    "open_by_handle_at": 265, "pidfd_open": 434, "clone": 220,
+    "open_by_handle_at": 265, "pidfd_open": 434, "clone": 220, "sync": 81,
 }  # fmt: skip
 _EVERYWHERE = {
     "io_uring_setup": 425, "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,

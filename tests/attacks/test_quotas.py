@@ -142,6 +142,12 @@ def attack(args):
 
 OOM = is_out_of_memory
 
+HUGE_PAGES = """
+def attack(args):
+    libc.mmap.restype = ctypes.c_long
+    return call("mmap", None, 1 << 21, 3, 0x44022, -1, 0)  # not reserved, so it is granted where there are none, too
+"""
+
 ATTACKS = [
     Attack("start 600 processes", FORKS, fails_with(errno.EAGAIN), memory_mb=512, only_as_root=True),
     Attack("start 600 threads", THREADS, fails_with(errno.EAGAIN), memory_mb=512, only_as_root=True),
@@ -156,6 +162,12 @@ ATTACKS = [
     Attack("hold it in pipes", PIPES, lambda o: OOM(o) or NOT_PERMITTED(o), only_as_root=True),
     Attack("fill the folder for temporary files", DISK, fails_with(errno.ENOSPC), PRIVATE),
     Attack("make more folders than there is room for", NAMES, fails_with(errno.ENOSPC), PRIVATE, memory_mb=512),
+    Attack("take huge pages, which no limit counts", HUGE_PAGES, NOT_PERMITTED),
+    Attack("take them by a file", "def attack(args): return os.memfd_create('x', os.MFD_HUGETLB)", NOT_PERMITTED),
+    Attack("take them by a segment", "def attack(args): return call('shmget', 0, 1 << 21, 0o15600)", NOT_PERMITTED),
+    Attack("flush the disks of the host", "def attack(args): return call('sync') == 0", NOT_PERMITTED),
+    Attack("flush the disk that a file is on", "def attack(args): return call('syncfs', os.open('/usr', 0)) == 0",
+           NOT_PERMITTED),
     Attack("enlarge a socket past the system's bound", SOCKET_BUFFER, NOT_PERMITTED),
 ]  # fmt: skip
 
