@@ -41,17 +41,22 @@ class Stage:
         self.waiting[job.id] = job
         return self.carry_out(self.pool.submit(job, self.now))
 
-    def finish(self, container: int, *, is_usable: bool = True) -> list[Instruction]:
+    def finish(self, container: int, *, is_usable: bool = True, held_mb: int | None = None) -> list[Instruction]:
+        """held_mb: what the container goes on holding; its whole limit unless it is said."""
         job = self.running.pop(container)
+        held = self.size_mb[container] if held_mb is None else held_mb
         if is_usable:
             self.idle[container] = job.key
+            self.size_mb[container] = held
         else:
             del self.size_mb[container]
-        return self.carry_out(self.pool.finished(container, self.now, is_usable=is_usable))
+        return self.carry_out(self.pool.finished(container, self.now, is_usable=is_usable, held_mb=held))
 
-    def start_cell(self, container: int) -> list[Instruction]:
+    def start_cell(self, container: int, held_mb: int | None = None) -> list[Instruction]:
         self.cells[container] = self.starting.pop(container)
-        return self.carry_out(self.pool.ready(container, self.now))
+        held = self.size_mb[container] if held_mb is None else held_mb
+        self.size_mb[container] = held
+        return self.carry_out(self.pool.ready(container, self.now, held_mb=held))
 
     def lose(self, container: int) -> list[Instruction]:
         """A container without a job goes away by itself."""
@@ -92,7 +97,7 @@ class Stage:
             assert self.idle.pop(container) == job.key
         else:
             assert self.cells.pop(container) == Cell(job.kind, job.memory_mb)
-        assert self.size_mb[container] == job.memory_mb
+        self.size_mb[container] = job.memory_mb
         self.paused.discard(container)
         self.running[container] = job
         self.served.append(job.id)

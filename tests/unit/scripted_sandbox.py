@@ -25,11 +25,15 @@ class ScriptedSandbox:
         self.id = f"scripted-{len(driver.made) + 1}"
         self.spec = spec
         self.is_alive = True
+        self.held_bytes: int | None = None
         self.is_suspended = False
         self.inits: list[bytes] = []
         self.runs: list[bytes] = []
         self.gone = asyncio.Event()
         self.reason = ""
+
+    def memory_bytes(self) -> int | None:
+        return self.held_bytes
 
     async def init(self, body: bytes, timeout_s: float) -> Reply:
         self._check()

@@ -16,6 +16,9 @@ NAMESPACES = st.sampled_from(["alice", "bob", "carol"])
 ACTIONS = st.sampled_from([("a", PYTHON, 256), ("b", PYTHON, 128), ("c", NODE, 256), ("d", PYTHON, 512)])
 STEM_CELLS = st.sampled_from([(), ((Cell(PYTHON, 256), 2),), ((Cell(PYTHON, 256), 1), (Cell(NODE, 256), 1))])
 
+HELD_MB = st.sampled_from([None, 3, 60])
+"""What an idle container holds: its limit, next to nothing, or something between."""
+
 
 class AnyCourseOfEvents(RuleBasedStateMachine):
     """Whatever is submitted, finishes or breaks in whatever order, the stage can carry it out."""
@@ -29,14 +32,15 @@ class AnyCourseOfEvents(RuleBasedStateMachine):
         self.stage.submit(namespace, *action)
 
     @precondition(lambda self: self.stage.running)
-    @rule(data=st.data(), is_usable=st.booleans())
-    def finish(self, data: st.DataObject, is_usable: bool) -> None:
-        self.stage.finish(data.draw(st.sampled_from(sorted(self.stage.running))), is_usable=is_usable)
+    @rule(data=st.data(), is_usable=st.booleans(), held_mb=HELD_MB)
+    def finish(self, data: st.DataObject, is_usable: bool, held_mb: int | None) -> None:
+        container = data.draw(st.sampled_from(sorted(self.stage.running)))
+        self.stage.finish(container, is_usable=is_usable, held_mb=held_mb)
 
     @precondition(lambda self: self.stage.starting)
-    @rule(data=st.data())
-    def start_cell(self, data: st.DataObject) -> None:
-        self.stage.start_cell(data.draw(st.sampled_from(sorted(self.stage.starting))))
+    @rule(data=st.data(), held_mb=HELD_MB)
+    def start_cell(self, data: st.DataObject, held_mb: int | None) -> None:
+        self.stage.start_cell(data.draw(st.sampled_from(sorted(self.stage.starting))), held_mb)
 
     @precondition(lambda self: self.stage.idle or self.stage.cells or self.stage.starting)
     @rule(data=st.data())
@@ -88,6 +92,41 @@ def test_a_warm_container_is_taken_before_a_stem_cell() -> None:
     stage.finish(warm)
     assert stage.cells
     assert ran(stage.submit("alice")) == [warm]
+
+
+def test_an_idle_container_counts_at_what_it_holds_so_that_many_stay_warm() -> None:
+    stage = Stage(memory_mb=512)
+    for number in range(60):
+        (container,) = ran(stage.submit("alice", f"action-{number}"))
+        stage.finish(container, held_mb=4)
+    assert len(stage.idle) == 60
+    assert stage.pool.used_mb == 60 * 4
+    assert kinds_of(stage.submit("alice", "action-0")) == ["reused"]
+
+
+def test_a_warm_container_gets_its_limit_back_in_the_room_of_others_that_are_idle() -> None:
+    stage = Stage(memory_mb=512)
+    first, second = ran(stage.submit("alice", "a")), ran(stage.submit("bob", "b"))
+    stage.finish(first[0], held_mb=200)
+    stage.finish(second[0], held_mb=200)
+    assert kinds_of(stage.submit("alice", "a")) == ["reused"]
+    assert kinds_of(stage.submit("carol", "c")) == ["Remove", "new"]
+
+
+def test_a_warm_container_whose_limit_does_not_fit_waits() -> None:
+    stage = Stage(memory_mb=512)
+    (warm,) = ran(stage.submit("alice", "a"))
+    stage.finish(warm, held_mb=4)
+    (big,) = ran(stage.submit("bob", "d", memory_mb=400))
+    assert kinds_of(stage.submit("alice", "a")) == []
+    assert kinds_of(stage.finish(big)) == ["Remove", "reused"]
+
+
+def test_a_container_never_counts_for_more_than_its_limit() -> None:
+    stage = Stage(memory_mb=512)
+    (container,) = ran(stage.submit("alice", memory_mb=256))
+    stage.pool.finished(container, 0.0, is_usable=True, held_mb=10_000)
+    assert stage.pool.used_mb == 256
 
 
 def test_a_stem_cell_is_taken_before_a_new_container_is_made() -> None:
@@ -173,7 +212,7 @@ def test_a_changed_action_does_not_run_in_the_container_of_its_old_code() -> Non
     pool = Pool(MEMORY_MB)
     (run,) = pool.submit(Job("old", Key("alice", "a", 1), PYTHON, 256, KeptWarm()), 0.0)
     assert isinstance(run, Run)
-    pool.finished(run.container, 0.0, is_usable=True)
+    pool.finished(run.container, 0.0, is_usable=True, held_mb=1)
     assert kinds_of(pool.submit(Job("new", Key("alice", "a", 2), PYTHON, 256, KeptWarm()), 0.0)) == ["new"]
 
 

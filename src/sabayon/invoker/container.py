@@ -25,6 +25,7 @@ from sabayon.sandbox.base import (
 )
 
 START_TRIES = 3
+MEASURED_S = 1.0
 
 
 class Ended(NamedTuple):
@@ -82,6 +83,8 @@ class Container:
         self._is_initialized = False
         self._is_suspended = False
         self._reason: str | None = None
+        self._measured = float("-inf")
+        self._held_mb = spec.memory_mb
 
     async def start(self) -> None:
         """Make the sandbox. Raises SandboxUnavailable."""
@@ -97,6 +100,15 @@ class Container:
         if self._reason is not None and self._sandbox is not None:
             await self._sandbox.destroy(self._reason)
             raise SandboxUnavailable(self._reason)
+
+    def held_mb(self) -> int:
+        """About how much memory it holds, at most a second old: asking for it takes as long as much of a short run."""
+        now = time.monotonic()
+        if self._sandbox is not None and now - self._measured > MEASURED_S:
+            self._measured = now
+            if (held := self._sandbox.memory_bytes()) is not None:
+                self._held_mb = -(-held // MB)
+        return self._held_mb
 
     async def suspend(self) -> None:
         """Stop its CPU use until the next run. Raises SandboxDied."""

@@ -6,7 +6,9 @@ room of idle containers that are removed for it, longest idle first. Otherwise i
 first come first served within its namespace, namespaces in turn, so that none is served
 late because another asks for much.
 
-Memory counts at its limit from the moment a container is asked for until it is removed.
+A container counts at its memory limit while it starts or runs, and at what it really holds
+while it is idle, which is a small part of it: so one machine keeps many functions warm. To
+run again it must get the rest, as a new one must get the whole.
 """
 
 from __future__ import annotations
@@ -30,11 +32,15 @@ PATIENCE_S: Final = 2.0
 
 @dataclass(slots=True)
 class Container:
-    """One container. key is None for a stem cell, job is None when it is idle."""
+    """One container. key is None for a stem cell, job is None when it is idle.
+
+    memory_mb: its limit. counted_mb: what it takes of the pool's memory now.
+    """
 
     id: int
     kind: str
     memory_mb: int
+    counted_mb: int
     key: Key | None
     job: str | None
     idle_since: float = 0.0
@@ -75,7 +81,7 @@ class Pool:
 
     @property
     def used_mb(self) -> int:
-        """Memory of all containers, at their limits."""
+        """Memory of all containers: limits of those that start or run, what the others hold."""
         return self._used_mb
 
     @property
@@ -106,8 +112,11 @@ class Pool:
         self._wanted_cells.clear()
         return jobs
 
-    def finished(self, container_id: int, now: float, *, is_usable: bool) -> list[Instruction]:
-        """A job has ended. An unusable container is forgotten; the shell destroys it by itself."""
+    def finished(self, container_id: int, now: float, *, is_usable: bool, held_mb: int) -> list[Instruction]:
+        """A job has ended, and its container holds `held_mb` of memory.
+
+        An unusable container is forgotten; the shell destroys it by itself.
+        """
         container = self._containers[container_id]
         assert container.key is not None
         self._busy_mb[container.key.namespace] -= container.memory_mb
@@ -116,15 +125,17 @@ class Pool:
         container.job = None
         if is_usable:
             container.idle_since = now
+            self._count(container, held_mb)
             self._warm.setdefault(container.key, []).append(container_id)
             self._idle[container_id] = None
         else:
             self._forget(container)
         return self._serve_waiting(now)
 
-    def ready(self, container_id: int, now: float) -> list[Instruction]:
-        """A stem cell has started."""
+    def ready(self, container_id: int, now: float, *, held_mb: int) -> list[Instruction]:
+        """A stem cell has started, and holds `held_mb` of memory."""
         container = self._containers[container_id]
+        self._count(container, held_mb)
         self._cells.setdefault(Cell(container.kind, container.memory_mb), []).append(container_id)
         return self._serve_waiting(now)
 
@@ -181,8 +192,14 @@ class Pool:
         """A container for `job`, or None when it has to wait."""
         if self._is_over_share(job):
             return None
-        if container := self._take_warm(job) or self._take_cell(job):
-            return [Run(container.id, job, False)]
+        if container := self._warm_one(job) or self._cell_for(job):
+            removed = self._make_room(container.memory_mb - container.counted_mb, container)
+            if removed is not None:
+                self._unlist(container)
+                if container.key is None:
+                    self._count_cell(container, -1)
+                self._occupy(container, job)
+                return [*removed, Run(container.id, job, False)]
         removed = self._make_room(job.memory_mb)
         if removed is None:
             return None
@@ -194,41 +211,34 @@ class Pool:
         busy = self._busy_mb.get(job.key.namespace, 0)
         return busy > 0 and busy + job.memory_mb > self._memory_mb * NAMESPACE_SHARE
 
-    def _take_warm(self, job: Job) -> Container | None:
+    def _warm_one(self, job: Job) -> Container | None:
         """The warm container that was used last: its caches are warmest, and the others may grow old."""
         warm = self._warm.get(job.key)
         if not warm:
             return None
         container = self._containers[warm[-1]]
-        if container.memory_mb != job.memory_mb:
-            return None
-        self._unlist(container)
-        self._occupy(container, job)
-        return container
+        return container if container.memory_mb == job.memory_mb else None
 
-    def _take_cell(self, job: Job) -> Container | None:
+    def _cell_for(self, job: Job) -> Container | None:
+        """The stem cell that has waited longest."""
         cells = self._cells.get(Cell(job.kind, job.memory_mb))
-        if not cells:
-            return None
-        container = self._containers[cells.pop(0)]
-        self._count_cell(container, -1)
-        self._occupy(container, job)
-        return container
+        return self._containers[cells[0]] if cells else None
 
-    def _make_room(self, memory_mb: int) -> list[Remove] | None:
+    def _make_room(self, memory_mb: int, spared: Container | None = None) -> list[Remove] | None:
         """Removals after which `memory_mb` is free; None, and nothing is removed, when there cannot be enough."""
         missing = self._used_mb + memory_mb - self._memory_mb
         if missing <= 0:
             return []
-        victims: list[tuple[Container, str]] = []
+        victims: list[Container] = []
         for container in self._evictable():
             if missing <= 0:
                 break
-            victims.append((container, "its memory is needed"))
-            missing -= container.memory_mb
+            if container is not spared:
+                victims.append(container)
+                missing -= container.counted_mb
         if missing > 0:
             return None
-        return [self._evict(container, reason) for container, reason in victims]
+        return [self._evict(container, "its memory is needed") for container in victims]
 
     def _evictable(self) -> Iterator[Container]:
         """Idle containers, longest idle first, then stem cells."""
@@ -242,7 +252,7 @@ class Pool:
 
     def _add(self, kind: str, memory_mb: int) -> Container:
         self._next_id += 1
-        container = Container(self._next_id, kind, memory_mb, None, None)
+        container = Container(self._next_id, kind, memory_mb, memory_mb, None, None)
         self._containers[container.id] = container
         self._used_mb += memory_mb
         return container
@@ -252,6 +262,7 @@ class Pool:
         container.job = job.id
         container.kept_warm = job.kept_warm
         container.is_paused = False
+        self._count(container, container.memory_mb)
         namespace = job.key.namespace
         self._busy_mb[namespace] = self._busy_mb.get(namespace, 0) + container.memory_mb
 
@@ -276,7 +287,13 @@ class Pool:
         if container.key is None:
             self._count_cell(container, -1)
         del self._containers[container.id]
-        self._used_mb -= container.memory_mb
+        self._used_mb -= container.counted_mb
+
+    def _count(self, container: Container, memory_mb: int) -> None:
+        """From now on `container` takes that much of the pool's memory, at most its limit."""
+        counted = min(max(1, memory_mb), container.memory_mb)
+        self._used_mb += counted - container.counted_mb
+        container.counted_mb = counted
 
     def _refill(self) -> Iterator[Create]:
         """Stem cells that are wanted and fit without removing anything."""

@@ -137,7 +137,9 @@ class Invoker:
         message = self._accepted[job.id].message
         ended = await self._ended(container, message)
         is_usable = ended is not None and ended.is_usable
-        instructions = self._pool.finished(container_id, time.monotonic(), is_usable=is_usable)
+        instructions = self._pool.finished(
+            container_id, time.monotonic(), is_usable=is_usable, held_mb=container.held_mb()
+        )
         if not is_usable:
             del self._containers[container_id]
             self._spawn(container.destroy("it cannot be used again"))
@@ -236,7 +238,7 @@ class Invoker:
             self._containers.pop(container_id, None)
             self._carry_out(self._pool.removed(container_id, time.monotonic()))
             return
-        self._carry_out(self._pool.ready(container_id, time.monotonic()))
+        self._carry_out(self._pool.ready(container_id, time.monotonic(), held_mb=container.held_mb()))
 
     async def _pause(self, container_id: int) -> None:
         container = self._containers.get(container_id)

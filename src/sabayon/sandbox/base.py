@@ -91,6 +91,10 @@ class Sandbox(Protocol):
         """False as soon as it is known to have gone, also while nobody asks anything of it."""
         ...
 
+    def memory_bytes(self) -> int | None:
+        """How much memory it holds now, None when that is not known."""
+        ...
+
     async def init(self, body: bytes, timeout_s: float) -> Reply:
         """Hand over code: the JSON of the contract's `/init` body. Raises SandboxDied, SandboxTimeout."""
         ...

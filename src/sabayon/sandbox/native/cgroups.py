@@ -180,6 +180,15 @@ class Group:
             opened.pop_all()
             return joins
 
+    def memory_bytes(self) -> int | None:
+        """What is charged to the group now, None where no controller counts it."""
+        for hierarchy, path in self._paths:
+            if "memory" in hierarchy.controllers:
+                file = "memory.usage_in_bytes" if hierarchy.version == 1 else "memory.current"
+                text = _read(path / file)
+                return int(text) if text else None
+        return None
+
     def was_out_of_memory(self) -> bool:
         """Whether the kernel killed something in here for the memory limit."""
         for hierarchy, path in self._paths:

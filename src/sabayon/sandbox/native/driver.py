@@ -227,6 +227,9 @@ class NativeSandbox:
     def is_alive(self) -> bool:
         return not self._link.is_lost
 
+    def memory_bytes(self) -> int | None:
+        return None if self._group is None else self._group.memory_bytes()
+
     async def init(self, body: bytes, timeout_s: float) -> Reply:
         return await self._link.ask(INIT, body, timeout_s)
 
