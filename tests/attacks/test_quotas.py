@@ -142,6 +142,26 @@ def attack(args):
 
 OOM = is_out_of_memory
 
+SEMAPHORES = """
+def attack(args):
+    for _ in range(200): call("semget", 0, 32_000, 0o1600)
+    return True
+"""
+
+SOCKETS = """
+def attack(args):
+    pairs, size = [], 0
+    for _ in range(480):
+        pairs.append(socket.socketpair())
+        pairs[-1][0].setblocking(False)
+        pairs[-1][0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        try:
+            while True: size += pairs[-1][0].send(bytes(65536))
+        except BlockingIOError:
+            pass
+    return size > 64 << 20
+"""
+
 HUGE_PAGES = """
 def attack(args):
     libc.mmap.restype = ctypes.c_long
@@ -160,6 +180,8 @@ ATTACKS = [
     Attack("hold it in a file without a name", NAMELESS_FILE, OOM, only_as_root=True),
     Attack("hold it in a shared segment", SEGMENT, OOM, only_as_root=True),
     Attack("hold it in pipes", PIPES, lambda o: OOM(o) or NOT_PERMITTED(o), only_as_root=True),
+    Attack("hold it in semaphores", SEMAPHORES, OOM, PRIVATE, only_as_root=True),
+    Attack("hold it in buffers of sockets", SOCKETS, OOM, setup=MORE_FILES, memory_mb=64, only_as_root=True),
     Attack("fill the folder for temporary files", DISK, fails_with(errno.ENOSPC), PRIVATE),
     Attack("make more folders than there is room for", NAMES, fails_with(errno.ENOSPC), PRIVATE, memory_mb=512),
     Attack("take huge pages, which no limit counts", HUGE_PAGES, NOT_PERMITTED),
