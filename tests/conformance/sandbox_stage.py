@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import uvloop
 
-from sabayon.sandbox.base import Reply, Sandbox, SandboxSpec, SandboxUnavailable
-from sabayon.sandbox.native.driver import NativeDriver
+from sabayon.sandbox.base import Egress, Reply, Sandbox, SandboxSpec, SandboxUnavailable
+from sabayon.sandbox.native.driver import NativeDriver, ServeApi
 
 T = TypeVar("T")
 
@@ -32,14 +32,18 @@ API_PORT = 3233
 class Stage:
     """A driver on a loop of its own; `run` drives one test's coroutine."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, egress: Egress = Egress.NONE, serve_api: ServeApi | None = None) -> None:
         self.listeners: list[socket.socket] = []
+        self._egress = egress
+        self._serve = serve_api or self._serve_api
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self.driver: NativeDriver = self.run(self._started())
         self.nodejs = next((kind for kind in self.driver.kinds if kind.startswith("nodejs:")), "")
 
     async def _started(self) -> NativeDriver:
-        driver = NativeDriver(api_port=API_PORT, serve_api=self._serve_api, result_limit_bytes=RESULT_LIMIT_BYTES)
+        driver = NativeDriver(
+            api_port=API_PORT, serve_api=self._serve, result_limit_bytes=RESULT_LIMIT_BYTES, egress=self._egress
+        )
         await driver.start()
         return driver
 
@@ -60,9 +64,11 @@ class Stage:
         self._runner.close()
 
     @asynccontextmanager
-    async def sandbox(self, kind: str = PYTHON, memory_mb: int = 128) -> AsyncIterator[Sandbox]:
+    async def sandbox(
+        self, kind: str = PYTHON, memory_mb: int = 128, egress: Egress = Egress.NONE
+    ) -> AsyncIterator[Sandbox]:
         """A stem cell that is destroyed afterwards."""
-        sandbox = await self.driver.create(SandboxSpec(kind, memory_mb))
+        sandbox = await self.driver.create(SandboxSpec(kind, memory_mb, egress))
         sandbox.limit_logs(LOG_LIMIT_BYTES)
         try:
             yield sandbox
@@ -70,9 +76,11 @@ class Stage:
             await sandbox.destroy("the test is over")
 
     @asynccontextmanager
-    async def action(self, code: str | bytes, *, kind: str = PYTHON, memory_mb: int = 128) -> AsyncIterator[Sandbox]:
+    async def action(
+        self, code: str | bytes, *, kind: str = PYTHON, memory_mb: int = 128, egress: Egress = Egress.NONE
+    ) -> AsyncIterator[Sandbox]:
         """A sandbox with code in it that has been initialized well."""
-        async with self.sandbox(kind, memory_mb) as sandbox:
+        async with self.sandbox(kind, memory_mb, egress) as sandbox:
             reply = await sandbox.init(init_body(code), 20)
             assert reply.status == 200, (reply, sandbox.take_logs())
             yield sandbox

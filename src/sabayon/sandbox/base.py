@@ -13,9 +13,26 @@ Who may call when: the pool owns a sandbox and never overlaps `init` and `run`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from sabayon.errors import SabayonError
+
+
+class Egress(StrEnum):
+    """What a sandbox can reach besides the platform's API, the least first."""
+
+    NONE = "none"
+    INTERNET = "internet"
+    """All but the host, other sandboxes, and addresses that are not the internet's: private, local, metadata."""
+    ALL = "all"
+
+    def narrowed(self, wanted: str | None) -> Egress:
+        """This or what is wanted, whichever is less; what is no level at all counts as none."""
+        if wanted is None:
+            return self
+        levels = list(Egress)
+        return min(self, Egress(wanted) if wanted in levels else Egress.NONE, key=levels.index)
 
 
 class SandboxSpec(NamedTuple):
@@ -23,10 +40,12 @@ class SandboxSpec(NamedTuple):
 
     kind: concrete runtime kind such as `python:3.11`.
     memory_mb: hard limit for everything inside, files in memory included.
+    egress: at most this; a driver that cannot give it gives less.
     """
 
     kind: str
     memory_mb: int
+    egress: Egress = Egress.NONE
 
 
 class Reply(NamedTuple):
@@ -130,6 +149,11 @@ class SandboxDriver(Protocol):
     @property
     def level(self) -> str:
         """What isolation is in force, one phrase for the start-up line."""
+        ...
+
+    @property
+    def egress(self) -> Egress:
+        """The most that its sandboxes can reach."""
         ...
 
     @property

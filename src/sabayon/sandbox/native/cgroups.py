@@ -77,7 +77,7 @@ class Cgroups:
 
     def __init__(self, hierarchies: list[Hierarchy]) -> None:
         self._hierarchies = hierarchies
-        self._name = f"{_PREFIX}{os.getpid()}-{_start_time(os.getpid())}-{next(_numbers)}"
+        self._name = f"{_PREFIX}{os.getpid()}-{start_time(os.getpid())}-{next(_numbers)}"
         self._left: list[Path] = []
 
     @property
@@ -127,7 +127,7 @@ class Cgroups:
         for hierarchy in self._hierarchies:
             for parent in hierarchy.base.glob(f"{_PREFIX}*-*-*"):
                 pid, started, _ = parent.name.removeprefix(_PREFIX).split("-", 2)
-                if pid.isdigit() and _start_time(int(pid)) != started:
+                if pid.isdigit() and start_time(int(pid)) != started:
                     _remove_tree(parent)
 
     def close(self) -> None:
@@ -258,8 +258,8 @@ def _thaw_and_kill(path: Path) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-def _start_time(pid: int) -> str:
-    """Field 22 of /proc/PID/stat; empty when there is no such process."""
+def start_time(pid: int) -> str:
+    """When a process was started: field 22 of /proc/PID/stat; empty when there is no such process."""
     text = _read(Path(f"/proc/{pid}/stat"))
     return text.rpartition(")")[2].split()[19] if text else ""
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from sabayon.runtimes.manifest import Interpreter, find_interpreters
-from sabayon.sandbox.base import Logs, Reply, SandboxDied, SandboxSpec, SandboxUnavailable
+from sabayon.sandbox.base import Egress, Logs, Reply, SandboxDied, SandboxSpec, SandboxUnavailable
 from sabayon.sandbox.native import linux, seccomp
 from sabayon.sandbox.native.cgroups import Cgroups, Group, find_hierarchies
+from sabayon.sandbox.native.egress import Ways
 from sabayon.sandbox.native.handles import Start, Started
 from sabayon.sandbox.native.keeper import ZygoteKeeper
 from sabayon.sandbox.native.link import INIT, RUN, Link
@@ -48,6 +49,7 @@ class NativeDriver:
 
     api_port: where the platform's API appears on each sandbox's loopback.
     result_limit_bytes: how much of a reply is kept.
+    egress: the most that sandboxes may reach; it comes down to nothing where this host cannot give it.
     """
 
     def __init__(
@@ -56,13 +58,16 @@ class NativeDriver:
         api_port: int,
         serve_api: ServeApi,
         result_limit_bytes: int,
+        egress: Egress = Egress.NONE,
         interpreters: Mapping[str, Interpreter] | None = None,
     ) -> None:
         self._interpreters = dict(find_interpreters() if interpreters is None else interpreters)
         self._api_port = api_port
         self._serve_api = serve_api
         self._result_limit = result_limit_bytes
+        self._egress = egress
         self._is_root = os.geteuid() == 0
+        self._ways: Ways | None = None
         self._cgroups: Cgroups | None = None
         self._keepers: dict[str, ZygoteKeeper] = {}
         self._sandboxes: dict[str, NativeSandbox] = {}
@@ -79,14 +84,20 @@ class NativeDriver:
         return f"{name} (without {', '.join(self._missing)})" if self._missing else name
 
     @property
+    def egress(self) -> Egress:
+        return self._egress if self._ways else Egress.NONE
+
+    @property
     def kinds(self) -> Mapping[str, str]:
         return {kind: f"{i.path} {i.version}" for kind, i in self._interpreters.items()}
 
     async def start(self) -> None:
-        """Sweep, make the cgroups, start a zygote per kind. Raises SandboxUnavailable."""
+        """Sweep, make the cgroups and the way out, start a zygote per kind. Raises SandboxUnavailable."""
         self._start_cgroups()
+        await self._start_ways()
+        resolv_conf = self._ways.resolv_conf if self._ways else ""
         for kind, interpreter in self._interpreters.items():
-            self._keepers[kind] = ZygoteKeeper(interpreter, is_root=self._is_root)
+            self._keepers[kind] = ZygoteKeeper(interpreter, is_root=self._is_root, resolv_conf=resolv_conf)
         results = await asyncio.gather(*(k.start() for k in self._keepers.values()), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -110,6 +121,17 @@ class NativeDriver:
         self._counts_processes = "pids" in cgroups.missing  # of a sandbox's own user there are no others
         self._cgroups = cgroups
 
+    async def _start_ways(self) -> None:
+        if self._egress is Egress.NONE:
+            return
+        ways = Ways(self._egress)
+        try:
+            await ways.start()
+        except SandboxUnavailable as error:
+            self._missing.append(f"a way out to the network: {error}")
+        else:
+            self._ways = ways
+
     async def create(self, spec: SandboxSpec) -> NativeSandbox:
         """A running sandbox without code. Raises SandboxUnavailable."""
         keeper = self._keepers.get(spec.kind)
@@ -119,7 +141,7 @@ class NativeDriver:
         uid = self._free_uid()
         group = self._group(name, spec.memory_mb)
         try:
-            started = await keeper.begin(self._start(spec, uid), _joins(group))
+            started = await self._begun(keeper, self._start(spec, uid), self.egress.narrowed(spec.egress), group)
         except BaseException:
             if group:
                 await asyncio.shield(asyncio.ensure_future(_remove(group)))
@@ -133,6 +155,17 @@ class NativeDriver:
             await sandbox.destroy("it could not be started")
             raise
         return sandbox
+
+    async def _begun(self, keeper: ZygoteKeeper, start: Start, egress: Egress, group: Group | None) -> Started:
+        if self._ways is None or egress is Egress.NONE:
+            return await keeper.begin(start, _joins(group))
+        network = await self._ways.take(egress)
+        try:
+            joins = _joins(group)
+        except SandboxUnavailable:
+            os.close(network)
+            raise
+        return await keeper.begin(start._replace(has_network=True), [network, *joins])
 
     def _free_uid(self) -> int:
         taken = {sandbox.uid for sandbox in self._sandboxes.values()}
@@ -170,13 +203,15 @@ class NativeDriver:
         self._sandboxes.pop(sandbox.id, None)
 
     async def aclose(self) -> None:
-        """Destroy all sandboxes, end the zygotes, remove the cgroups."""
+        """Destroy all sandboxes, end the zygotes, remove the cgroups and the way out."""
         self._is_closed = True
         await asyncio.gather(*(s.destroy("the platform stops") for s in list(self._sandboxes.values())))
         for keeper in self._keepers.values():
             await keeper.aclose()
         if self._cgroups is not None:
             await asyncio.to_thread(self._cgroups.close)
+        if self._ways is not None:
+            await self._ways.aclose()
 
 
 class NativeSandbox:

@@ -24,7 +24,6 @@ _OWN_ETC: Final = {
     "group": "root:x:0:\naction:x:65534:\n",
     "hosts": "127.0.0.1 localhost\n::1 localhost\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
-    "resolv.conf": "",
 }
 _MASKED: Final = (
     "/proc/kcore",
@@ -44,16 +43,16 @@ TMP: Final = "/tmp"
 ACTION: Final = "/action"
 
 
-def enter_prepared_root(binds: Iterable[tuple[str, str]]) -> None:
+def enter_prepared_root(binds: Iterable[tuple[str, str]], resolv_conf: str) -> None:
     """Build the root and make it this process's; `binds` are further host paths to show read-only, and where.
 
-    Needs a mount namespace of its own. Raises OSError.
+    resolv_conf: the text of that file. Needs a mount namespace of its own. Raises OSError.
     """
     linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
     linux.mount("tmpfs", _STAGE, "tmpfs", linux.MS_NOSUID, "mode=0755,size=8m")
     for source, target in (*((path, path) for path in _SYSTEM), *binds):
         _show(Path(source), Path(_STAGE + target))
-    _make_etc()
+    _make_etc(resolv_conf)
     _make_devices()
     for directory, mode in (("/proc", 0o555), (TMP, 0o1777), (ACTION, 0o755), ("/root", 0o755), ("/.old", 0o700)):
         os.makedirs(_STAGE + directory, mode, exist_ok=True)
@@ -87,10 +86,10 @@ def _bind(source: Path, target: Path, *, devices: bool = False) -> None:
     linux.mount("none", str(target), None, linux.MS_REMOUNT | linux.MS_BIND | flags)
 
 
-def _make_etc() -> None:
+def _make_etc(resolv_conf: str) -> None:
     etc = Path(_STAGE + "/etc")
     etc.mkdir()
-    for name, text in _OWN_ETC.items():
+    for name, text in (*_OWN_ETC.items(), ("resolv.conf", resolv_conf)):
         (etc / name).write_text(text)
     for name in _FROM_ETC:
         source = Path("/etc", name)

@@ -12,7 +12,11 @@ from typing import NamedTuple
 
 
 class Start(NamedTuple):
-    """What a zygote is told about a new sandbox. address_space_bytes, processes: 0 for no bound of its own."""
+    """What a zygote is told about a new sandbox.
+
+    address_space_bytes, processes: 0 for no bound of its own. has_network: whether it enters a network namespace that
+    is given with this; otherwise it makes one with nothing but a loopback.
+    """
 
     uid: int
     gid: int
@@ -21,6 +25,7 @@ class Start(NamedTuple):
     processes: int
     api_port: int
     environment: dict[str, str]
+    has_network: bool = False
 
 
 class Started:

@@ -44,7 +44,9 @@ main(int(sys.argv[2]))
 class ZygoteKeeper:
     """One zygote, started again when it has died."""
 
-    def __init__(self, interpreter: Interpreter, *, is_root: bool, answer_s: float = ANSWER_S) -> None:
+    def __init__(
+        self, interpreter: Interpreter, *, is_root: bool, resolv_conf: str = "", answer_s: float = ANSWER_S
+    ) -> None:
         self._interpreter = interpreter
         self._answer_s = answer_s
         self._recipe = {
@@ -52,6 +54,7 @@ class ZygoteKeeper:
             "binds": list(interpreter.binds),
             "module": interpreter.module,
             "is_root": is_root,
+            "resolv_conf": resolv_conf,
         }
         self._control: socket.socket | None = None
         self._pidfd = -1
@@ -99,7 +102,9 @@ class ZygoteKeeper:
         return ours, pidfd
 
     async def begin(self, start: Start, joins: list[int]) -> Started:
-        """A new sandbox; `joins` (cgroups to join) are closed here. Raises SandboxUnavailable.
+        """A new sandbox; `joins` (its network namespace, if it has one, and its cgroups) are closed here.
+
+        Raises SandboxUnavailable.
 
         Without an answer the ends kept here are closed, with which a launcher that runs nevertheless ends.
         """

@@ -49,8 +49,13 @@ def kernel_version() -> tuple[int, ...]:
 
 
 def unshare(flags: int) -> None:
-    """Move this process into new namespaces. Raises OSError."""
+    """Move this process, or for network namespaces this thread, into new namespaces. Raises OSError."""
     _call("unshare", _libc.unshare, flags)
+
+
+def setns(descriptor: int, kind: int) -> None:
+    """Move this thread into the namespace of that kind. Raises OSError."""
+    _call("setns", _libc.setns, descriptor, kind)
 
 
 def mount(source: str, target: str, kind: str | None = None, flags: int = 0, data: str | None = None) -> None:

@@ -9,7 +9,7 @@ Control socket (SOCK_SEQPACKET, one JSON object a packet):
 - start-up: a recipe comes in (see `main`); out go, in any order, `{"pidfd": true}` with a pidfd of the zygote, and
   `{"ready": true}` or `{"error": text}`
 - a request `{"id", ...}` (the rest: see `handles.Start`) comes in, with descriptors: frame socket, stdout,
-  stderr, then one descriptor per cgroup hierarchy to join
+  stderr, the network namespace to enter if `has_network`, then one descriptor per cgroup hierarchy to join
 - the answer `{"id"}` with a pidfd of the sandbox and a listening socket inside it, or `{"id", "error"}`
 """
 
@@ -24,11 +24,10 @@ import os
 import resource
 import signal
 import socket
-import struct
 import sys
 from typing import Any, Final, NoReturn
 
-from sabayon.sandbox.native import filesystem, linux, seccomp
+from sabayon.sandbox.native import filesystem, interfaces, linux, seccomp
 
 MAX_PACKET_BYTES: Final = 65536
 MAX_DESCRIPTORS: Final = 16
@@ -41,14 +40,12 @@ NO_USER_NAMESPACES: Final = (
     "kernel.apparmor_restrict_unprivileged_userns = 0"
 )
 
-_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
-
 
 def main(control_fd: int) -> None:
     """Run until the control socket ends.
 
     The recipe: `binds` host paths to show, `argv` to execute as the launcher (empty: call `main` of `module`, which is
-    imported before any fork), `is_root` whether sandboxes have real users and cgroups.
+    imported before any fork), `is_root` whether sandboxes have real users and cgroups, `resolv_conf` that file's text.
     """
     os.umask(0o022)  # that of the platform may hide the prepared root from the sandboxes' users
     control = socket.socket(fileno=control_fd)
@@ -78,7 +75,7 @@ def _isolate(control: socket.socket, recipe: dict[str, Any]) -> None:
     os.setsid()
     if recipe["module"]:
         importlib.import_module(recipe["module"])
-    filesystem.enter_prepared_root(recipe["binds"])
+    filesystem.enter_prepared_root(recipe["binds"], recipe["resolv_conf"])
     sys.path[:] = [path for path in sys.path if os.path.exists(path)]
     os.environ.clear()
     linux.set_hostname("sabayon")
@@ -122,7 +119,8 @@ def _start(
     control: socket.socket, recipe: dict[str, Any], filter: bytes, request: dict[str, Any], descriptors: list[int]
 ) -> NoReturn:
     """In the first child: enter the sandbox's namespaces, fork its pid 1, report, end."""
-    frame, stdout, stderr, *groups = descriptors
+    frame, stdout, stderr, *others = descriptors
+    networks, groups = (others[:1], others[1:]) if request["has_network"] else ([], others)
     answer: dict[str, Any] = {"id": request["id"]}
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -135,9 +133,11 @@ def _start(
             | linux.CLONE_NEWPID
             | linux.CLONE_NEWIPC
             | linux.CLONE_NEWUTS
-            | linux.CLONE_NEWNET
+            | (0 if networks else linux.CLONE_NEWNET)
             | (linux.CLONE_NEWCGROUP if groups else 0)
         )
+        for network in networks:
+            linux.setns(network, linux.CLONE_NEWNET)
         listener = _listen(request["api_port"])
         gate, open_gate = os.pipe()
         child = os.fork()
@@ -154,10 +154,7 @@ def _start(
 
 def _listen(port: int) -> socket.socket:
     """Bring the loopback up and listen on it, in this network namespace, for the platform to accept."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        name = b"lo".ljust(16, b"\0")
-        flags = struct.unpack("16xh", fcntl.ioctl(probe, _SIOCGIFFLAGS, name + bytes(2))[:18])[0]
-        fcntl.ioctl(probe, _SIOCSIFFLAGS, name + struct.pack("h", flags | _IFF_UP))
+    interfaces.bring_up("lo")
     return socket.create_server(("127.0.0.1", port), backlog=64)
 
 

@@ -1,0 +1,104 @@
+"""Network namespaces for sandboxes, made before they are asked for: off the path of a cold start."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar, TypeVarTuple, Unpack
+
+from sabayon.sandbox.base import Egress, SandboxUnavailable
+from sabayon.sandbox.native.plumbing import Plumbing, Prepared
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+logger = logging.getLogger("sabayon.sandbox")
+
+KEPT_READY: Final = 16
+_LEAST: Final = 8
+"""Filled up again when there are fewer: many at once cost less than as many one by one."""
+
+
+class Ways:
+    """Namespaces with a way out. level: the one that is kept ready; those of less are made when asked for."""
+
+    def __init__(self, level: Egress) -> None:
+        self._level = level
+        self._plumbing = Plumbing(level)
+        self._thread = ThreadPoolExecutor(1, "egress")
+        self._ready: dict[Egress, deque[Prepared]] = {egress: deque() for egress in Egress}
+        self._filling: dict[Egress, asyncio.Task[None]] = {}
+        self._is_closed = False
+
+    @property
+    def resolv_conf(self) -> str:
+        """What sandboxes need to find names."""
+        return self._plumbing.resolv_conf
+
+    async def start(self) -> None:
+        """Make the way out and try it. Raises SandboxUnavailable with what is missing; nothing is left then."""
+        try:
+            await self._call(self._plumbing.start)
+            await self._fill(self._level, 1)
+        except BaseException:
+            await self.aclose()
+            raise
+        self._refill(self._level)
+
+    async def take(self, egress: Egress) -> int:
+        """A descriptor of a namespace that nobody has used; the caller closes it. Raises SandboxUnavailable."""
+        ready = self._ready[egress]
+        while not ready:
+            await asyncio.shield(self._refill(egress))
+        prepared = ready.popleft()
+        if egress is self._level and len(ready) < _LEAST:
+            self._refill(egress)
+        return prepared.descriptor
+
+    def _refill(self, egress: Egress) -> asyncio.Task[None]:
+        filling = self._filling.get(egress)
+        if filling is None or filling.done():
+            count = KEPT_READY - len(self._ready[egress]) if egress is self._level else 1
+            filling = asyncio.create_task(self._fill(egress, count), name=f"fill the ways out: {egress}")
+            filling.add_done_callback(_log_failure)
+            self._filling[egress] = filling
+        return filling
+
+    async def _fill(self, egress: Egress, count: int) -> None:
+        self._ready[egress].extend(await self._prepare(egress, count))
+
+    async def _prepare(self, egress: Egress, count: int) -> list[Prepared]:
+        if self._is_closed:
+            raise SandboxUnavailable("the driver is closed")
+        try:
+            return await self._call(self._plumbing.prepare, egress, count)
+        except OSError as error:
+            raise SandboxUnavailable(f"cannot make a way out: {error}") from error
+
+    async def _call(self, function: Callable[[Unpack[Args]], T], *args: *Args) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+
+    async def aclose(self) -> None:
+        """Remove all but what sandboxes still use. Idempotent."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._filling:
+            await asyncio.wait(self._filling.values())
+        for ready in self._ready.values():
+            while ready:
+                os.close(ready.popleft().descriptor)
+        try:
+            await self._call(self._plumbing.close)
+        except OSError as error:
+            logger.warning("the way out of sandboxes cannot be removed: %s", error)
+        self._thread.shutdown(wait=False)
+
+
+def _log_failure(filling: asyncio.Task[None]) -> None:
+    if not filling.cancelled() and (error := filling.exception()):
+        logger.error("%s", error)

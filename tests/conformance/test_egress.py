@@ -1,0 +1,154 @@
+"""What sandboxes reach of a host and of an internet that are made for the test."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from sabayon.sandbox.native.network import FLOWS
+from tests.conformance.egress_world import DENIED, HOST, INTERNET, NAME, NEIGHBOURS, PORT, RESOLVERS, Remote, world
+from tests.conformance.sandbox_stage import API_PORT
+
+ACCESS = "EHOSTUNREACH"
+"""How a refused connection looks: at once, no time is lost."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tools(request: pytest.FixtureRequest) -> None:
+    if not all(shutil.which(tool) for tool in ("ip", "nft", "nsenter")):
+        pytest.skip("there is no `nft` or `ip` here; scripts/setup installs them")
+
+
+@pytest.fixture(scope="module")
+def internet(tools: None) -> Iterator[Remote]:
+    with world("internet") as remote:
+        yield remote
+
+
+@pytest.fixture(scope="module")
+def everything(tools: None) -> Iterator[Remote]:
+    with world("all") as remote:
+        yield remote
+
+
+@pytest.mark.parametrize("address", [INTERNET, *NEIGHBOURS.values()], ids=["the internet", *NEIGHBOURS])
+def test_an_action_reaches_what_is_public_with_the_hosts_address(internet: Remote, address: str) -> None:
+    assert internet.probe("internet", (address, PORT)) == {f"{address}:{PORT}": f"beyond, asked by {HOST}"}
+
+
+@pytest.mark.parametrize("address", DENIED.values(), ids=DENIED)
+def test_an_action_is_refused_what_is_not_public(internet: Remote, address: str) -> None:
+    assert internet.probe("internet", (address, PORT)) == {f"{address}:{PORT}": ACCESS}
+
+
+@pytest.mark.parametrize("address", [a for a in DENIED.values() if not a.startswith("240.")])
+def test_an_action_that_may_reach_all_reaches_also_what_is_not_public(everything: Remote, address: str) -> None:
+    assert everything.probe("all", (address, PORT)) == {f"{address}:{PORT}": f"beyond, asked by {HOST}"}
+
+
+@pytest.mark.parametrize("what", ["host", "gateway", "uplink", "resolver"])
+def test_an_action_is_refused_the_services_of_the_host(internet: Remote, everything: Remote, what: str) -> None:
+    code = """
+import errno, socket, struct
+def main(args):
+    with open("/etc/resolv.conf") as file: resolver = file.read().split()[1]
+    octets = resolver.split(".")
+    addresses = {
+        "host": args["host"], "resolver": resolver,
+        "uplink": ".".join([*octets[:3], str(int(octets[3]) - 3)]),
+        "gateway": socket.inet_ntoa(struct.pack("<L", int([l.split()[2] for l in open("/proc/net/route")][1], 16))),
+    }
+    with socket.socket() as client:
+        client.settimeout(5)
+        try:
+            client.connect((addresses[args["what"]], 8080))
+            return {"got": client.recv(100).decode()}
+        except OSError as error: return {"got": errno.errorcode.get(error.errno, str(error))}
+"""
+    assert internet.ask("run", "internet", code, {"what": what, "host": HOST}) == {"got": ACCESS}
+    got = everything.ask("run", "all", code, {"what": what, "host": HOST})["got"]
+    assert got.startswith("the host") if what in ("host", "uplink") else got
+
+
+def test_an_action_reaches_no_other_sandbox_and_the_host_reaches_none(internet: Remote) -> None:
+    answer = internet.ask("sibling", "internet")
+    assert answer["itself"] == "the sandbox"
+    assert answer["other"] == ACCESS
+    assert "the sandbox" not in answer["host"]
+
+
+@pytest.mark.parametrize("egress", ["none", "internet"])
+def test_the_platforms_api_is_reached_whatever_else_is(internet: Remote, egress: str) -> None:
+    answer = internet.probe(egress, ("127.0.0.1", API_PORT))
+    assert answer == {f"127.0.0.1:{API_PORT}": "the api, asked by 127.0.0.1"}
+
+
+def test_an_action_without_egress_reaches_nothing_but_the_api(internet: Remote) -> None:
+    targets = [(address, PORT) for address in (INTERNET, HOST, *DENIED.values(), *NEIGHBOURS.values())]
+    assert set(internet.probe("none", *targets).values()) == {"ENETUNREACH"}
+
+
+def test_an_action_cannot_have_more_than_the_platform_allows(internet: Remote) -> None:
+    assert internet.probe("all", ("10.7.7.7", PORT)) == {f"10.7.7.7:{PORT}": ACCESS}
+
+
+def test_an_action_can_have_less_than_the_platform_allows(everything: Remote) -> None:
+    answer = everything.probe("internet", ("10.7.7.7", PORT), (INTERNET, PORT))
+    assert answer == {f"10.7.7.7:{PORT}": ACCESS, f"{INTERNET}:{PORT}": f"beyond, asked by {HOST}"}
+
+
+LOOK_UP = f"""
+import socket
+def main(args):
+    try: return {{"address": socket.gethostbyname("{NAME}")}}
+    except OSError as error: return {{"address": str(error)}}
+"""
+
+
+@pytest.mark.parametrize("resolver", RESOLVERS)
+def test_names_are_found_by_the_hosts_resolver_wherever_it_is(tools: None, resolver: str) -> None:
+    with world("internet", resolver) as remote:
+        assert remote.ask("run", "internet", LOOK_UP, {}) == {"address": INTERNET}
+        assert remote.ask("run", "none", LOOK_UP, {})["address"] != INTERNET
+        private = ("10.7.7.53", PORT), ("10.7.7.53", 53)
+        assert set(remote.probe("internet", *private).values()) == {ACCESS}
+
+
+def test_one_action_cannot_fill_the_hosts_table_of_connections(internet: Remote) -> None:
+    code = """
+import socket
+def main(args):
+    query = b"\\0\\1\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\1a\\0\\0\\1\\0\\1"
+    answered = failed = 0
+    while failed < 5 and answered < 3000:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any:
+            any.settimeout(0.5)
+            any.bind(("", 2000 + answered + failed))
+            any.connect((args["resolver"], 53))
+            try: answered += bool(any.send(query) and any.recv(512))
+            except OSError: failed += 1
+    return {"answered": answered}
+"""
+    answered = internet.ask("run", "internet", code, {"resolver": RESOLVERS["public"]})["answered"]
+    assert 0.9 * FLOWS < answered <= FLOWS
+    assert internet.probe("internet", (INTERNET, PORT)) == {f"{INTERNET}:{PORT}": f"beyond, asked by {HOST}"}
+
+
+def test_a_driver_that_ends_leaves_the_network_as_it_was(tools: None) -> None:
+    with world("internet") as remote:
+        traces = remote.ask("ends")
+    assert [link for link in traces["before"]["links"] if link.startswith("sby")]
+    assert traces["before"]["forwarding"][0] == "eth0"
+    assert traces["after"] == {"links": ["eth0", "lo"], "tables": [], "forwarding": []}
+
+
+def test_what_a_killed_driver_leaves_goes_with_the_next_one(tools: None) -> None:
+    with world("internet") as remote:
+        traces = remote.ask("dies")
+    assert len(traces["held"]["tables"]) == 1
+    assert len(traces["killed"]["tables"]) == 1
+    assert set(traces["held"]["tables"]).isdisjoint(traces["during"]["tables"])
+    assert "eth0" in traces["during"]["forwarding"]
+    assert traces["after"] == traces["untouched"]
