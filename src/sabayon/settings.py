@@ -45,6 +45,10 @@ class Settings:
     pause_grace_s: float = _setting(10.0, "how long an idle container stays unpaused")
     stem_cells: int = _setting(2, "Node.js containers kept ready without code")
 
+    alarms_seconds: bool = _setting(True, "whether cron patterns of timers may name seconds")
+    alarms_spread_s: int = _setting(0, "over how many seconds timers without seconds are spread, 0 to 59")
+    alarms_strict: bool = _setting(False, "whether timers that do not say so are left out of the spreading")
+
     invocations_per_minute: int = _setting(100_000, "invocations a minute of one namespace")
     concurrent_invocations: int = _setting(1_000, "invocations in flight of one namespace")
     fires_per_minute: int = _setting(100_000, "trigger fires a minute of one namespace")
@@ -140,6 +144,8 @@ _EXPECTED = {bool: "true or false", int: "a whole number", float: "a number", st
 def _check(settings: Settings) -> None:
     if settings.log_level not in ("debug", "info", "warning", "error"):
         raise OperatorError(f"the setting log_level must be debug, info, warning or error, not {settings.log_level!r}")
+    if settings.alarms_spread_s > 59:
+        raise OperatorError(f"the setting alarms_spread_s must be between 0 and 59, not {settings.alarms_spread_s}")
     if not 0 <= settings.port <= 65535:
         raise OperatorError(f"the setting port must be between 0 and 65535, not {settings.port}")
     for stem in ("timeout_ms", "memory_mb", "logs_mb"):

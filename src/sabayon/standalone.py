@@ -36,7 +36,7 @@ from sabayon.controller.services import Services
 from sabayon.entity.manifest import manifest_of
 from sabayon.errors import OperatorError
 from sabayon.invoker.worker import Invoker, stem_cells_of
-from sabayon.provider.alarms.app import AlarmsProvider
+from sabayon.provider.alarms.app import AlarmsProvider, Policy
 from sabayon.sandbox.base import SandboxDriver, SandboxUnavailable
 from sabayon.sandbox.native.driver import NativeDriver
 from sabayon.serving import ASGIApp, HttpServer, bind
@@ -145,7 +145,8 @@ class Standalone:
         )
         router.mount("/", create_app(services, is_access_logged=settings.access_log))
         client = Client(api_host, system.auth_key, is_direct=True, timeout_s=_OWN_API_S)
-        provider = AlarmsProvider(store.ledger("alarms"), client)
+        policy = Policy(settings.alarms_seconds, settings.alarms_spread_s, settings.alarms_strict)
+        provider = AlarmsProvider(store.ledger("alarms"), client, policy=policy)
         router.mount("/provider/alarms/", provider.app)
         stack.push_async_callback(self._drain, server, invoker, services)
         await server.start(sock)

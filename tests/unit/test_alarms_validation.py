@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from sabayon.provider.alarms.timer import ADMIN, AUTO, Reason, Timer
-from sabayon.provider.alarms.validation import Invalid, Owner, new_timer, updated_timer
+from sabayon.provider.alarms.validation import Invalid, Owner, Policy, new_timer, updated_timer
 from tests.unit.alarms_stage import HOUR_MS, KEY, MINUTE_MS, NOON_MS, SECOND_MS, ms
 
 OWNER = Owner("acme", "tick", KEY)
@@ -304,3 +304,42 @@ def test_an_update_that_leaves_nothing_to_fire_leaves_a_timer_disabled(
     assert again.due_ms is None
     assert again.changed_ms == now_ms
     assert again.reason == Reason(AUTO, f"Automatically disabled after receiving error on trigger creation: {text}")
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "second"),
+    [
+        *(("periodic", 59, 3), ("everyMinute", 59, 39), ("myCloudantTrigger", 59, 6)),
+        *(("periodic", 10, 3), ("everyMinute", 10, 2), ("myCloudantTrigger", 10, 9), ("periodic", 0, 0)),
+    ],
+)
+def test_timers_without_seconds_are_spread_over_the_minute_by_their_names(name: str, limit: int, second: int) -> None:
+    owner, policy = OWNER._replace(name=name), Policy(spread_s=limit)
+    timer = new_timer(owner, {"cron": "* * * * *"}, NOON_MS, policy)
+    assert timer.due_ms == NOON_MS + (second or 60) * SECOND_MS
+    assert new_timer(owner, {"cron": "* * * * *", "strict": True}, NOON_MS, policy).due_ms == NOON_MS + 60 * SECOND_MS
+    assert new_timer(owner, {"cron": "5 * * * * *"}, NOON_MS, policy).due_ms == NOON_MS + 5 * SECOND_MS
+
+
+def test_an_update_to_strict_takes_a_timer_out_of_the_spreading() -> None:
+    policy = Policy(spread_s=59)
+    timer = new_timer(OWNER._replace(name="periodic"), {"cron": "* * * * *"}, NOON_MS, policy)
+    assert updated_timer(timer, {"strict": "true"}, NOON_MS, policy).due_ms == NOON_MS + 60 * SECOND_MS
+
+
+def test_an_operator_may_make_strict_what_does_not_say_otherwise() -> None:
+    policy = Policy(spread_s=59, is_strict=True)
+    owner = OWNER._replace(name="periodic")
+    assert new_timer(owner, {"cron": "* * * * *"}, NOON_MS, policy).strict
+    assert not new_timer(owner, {"cron": "* * * * *", "strict": "false"}, NOON_MS, policy).strict
+
+
+@pytest.mark.parametrize("cron", ["*/2 * * * * *", "5 * * * * *"])
+def test_an_operator_may_refuse_seconds(cron: str) -> None:
+    policy = Policy(has_seconds=False)
+    text = "cron pattern is limited to 5 fields with 1 minute as the finest granularity"
+    with pytest.raises(Invalid, match=text):
+        new_timer(OWNER, {"cron": cron}, NOON_MS, policy)
+    timer = new_timer(OWNER, {"cron": "0 * * * * *"}, NOON_MS, policy)
+    with pytest.raises(Invalid, match=text):
+        updated_timer(timer, {"cron": cron}, NOON_MS, policy)

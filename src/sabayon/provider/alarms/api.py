@@ -21,7 +21,7 @@ from sabayon.provider.alarms.engine import Engine
 from sabayon.provider.alarms.firing import UNREACHABLE
 from sabayon.provider.alarms.platform import Platform
 from sabayon.provider.alarms.timer import Timer
-from sabayon.provider.alarms.validation import Invalid, Owner, new_timer, updated_timer
+from sabayon.provider.alarms.validation import Invalid, Owner, Policy, new_timer, updated_timer
 
 PREFIX: Final = ("provider", "alarms", "v1", "triggers")
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
@@ -52,10 +52,11 @@ class _Refused(Exception):
 class AlarmsApi:
     """ASGI application."""
 
-    def __init__(self, engine: Engine, platform: Platform, clock: Clock) -> None:
+    def __init__(self, engine: Engine, platform: Platform, clock: Clock, policy: Policy = Policy()) -> None:  # noqa: B008
         self._engine = engine
         self._platform = platform
         self._clock = clock
+        self._policy = policy
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         try:
@@ -87,7 +88,7 @@ class AlarmsApi:
         owner = Owner(namespace, segments[5], auth_key)
         if scope["method"] == "POST":
             # A timer that cannot be is refused whoever asks, as ever.
-            new_timer(owner, given, self._clock.now_ms())
+            new_timer(owner, given, self._clock.now_ms(), self._policy)
         await self._check(owner, is_gone_tolerated=scope["method"] == "DELETE")
         await self._engine.started()
         return await handler(owner, given)
@@ -105,14 +106,14 @@ class AlarmsApi:
             raise _not_authenticated(status)
 
     async def _create(self, owner: Owner, given: dict[str, Any]) -> Answer:
-        await self._engine.put(new_timer(owner, given, self._clock.now_ms()))
+        await self._engine.put(new_timer(owner, given, self._clock.now_ms(), self._policy))
         return _DONE
 
     async def _read(self, owner: Owner, given: dict[str, Any]) -> Answer:
         return 200, _view(self._find(owner))
 
     async def _update(self, owner: Owner, given: dict[str, Any]) -> Answer:
-        timer = updated_timer(self._find(owner), given, self._clock.now_ms())
+        timer = updated_timer(self._find(owner), given, self._clock.now_ms(), self._policy)
         await self._engine.put(msgspec.structs.replace(timer, auth_key=owner.auth_key))
         return _DONE
 

@@ -46,7 +46,8 @@ def _next(timer: Timer, after_ms: int) -> int | None:
         period = (timer.minutes or 1) * MINUTE_MS
         first = start or 0
         return first if first > after_ms else first + ((after_ms - first) // period + 1) * period
-    return next_match(timer.cron or "", timer.timezone, max(after_ms, start or after_ms))
+    cron = f"{timer.second} {timer.cron}" if timer.second else timer.cron or ""
+    return next_match(cron, timer.timezone, max(after_ms, start or after_ms))
 
 
 def next_match(cron: str, timezone: str | None, after_ms: int) -> int | None:

@@ -25,7 +25,8 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
 class Timer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One trigger's schedule, as it is stored; it holds the owner's key, so it must not be logged.
 
-    fired: how often the trigger was fired. due_ms: when it is to fire next, None when never again.
+    second: of the minute, where the cron pattern names none. fired: how often the trigger was fired. due_ms: when it is
+    to fire next, None when never again.
     """
 
     namespace: str
@@ -36,6 +37,7 @@ class Timer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     cron: str | None = None
     timezone: str | None = None
     strict: bool = False
+    second: int = 0
     minutes: int | None = None
     date: Moment | None = None
     start_date: Moment | None = None

@@ -13,6 +13,8 @@ from sabayon.provider.alarms.timer import ADMIN, Moment, Reason, Timer
 START_DELAY_MS: Final = 30_000
 """When an interval starts that says nothing about it."""
 MAX_CRON_CHARS: Final = 200
+FIVE: Final = 5
+"""Fields of a pattern that names no seconds."""
 
 Parameters = dict[str, Any]
 
@@ -29,7 +31,19 @@ class Owner(NamedTuple):
     auth_key: str
 
 
-def new_timer(owner: Owner, given: Parameters, now_ms: int) -> Timer:
+class Policy(NamedTuple):
+    """What the operator says about cron timers.
+
+    has_seconds: whether patterns may name seconds. spread_s: over how many seconds of a minute timers that name none
+    are spread, 0 to 59. is_strict: whether those that do not say so want to be left out of it.
+    """
+
+    has_seconds: bool = True
+    spread_s: int = 0
+    is_strict: bool = False
+
+
+def new_timer(owner: Owner, given: Parameters, now_ms: int, policy: Policy = Policy()) -> Timer:  # noqa: B008 - immutable
     """The timer that `given` asks for, with its first due time. Raises Invalid."""
     bare = Timer(
         namespace=owner.namespace,
@@ -39,11 +53,11 @@ def new_timer(owner: Owner, given: Parameters, now_ms: int) -> Timer:
         payload=_payload(given.get("trigger_payload")),
         changed_ms=now_ms,
     )
-    made = {"once": _once, "interval": _interval, "cron": _cron}[bare.kind](bare, given, now_ms)
+    made = {"once": _once, "interval": _interval, "cron": _cron}[bare.kind](bare, given, now_ms, policy)
     return replace(made, due_ms=next_due(made, now_ms))
 
 
-def updated_timer(timer: Timer, given: Parameters, now_ms: int) -> Timer:
+def updated_timer(timer: Timer, given: Parameters, now_ms: int, policy: Policy = Policy()) -> Timer:  # noqa: B008
     """`timer` with what `given` changes, counted from zero, and active again unless it is never due. Raises Invalid.
 
     What may change depends on what the timer is, not on the feed that is asked.
@@ -54,7 +68,7 @@ def updated_timer(timer: Timer, given: Parameters, now_ms: int) -> Timer:
             "Please contact support for further assistance"
         )
     change = {"once": _changed_once, "interval": _changed_interval, "cron": _changed_cron}[timer.kind]
-    changed = change(timer, given, now_ms)
+    changed = change(timer, given, now_ms, policy)
     if given.get("trigger_payload") not in (None, ""):
         changed = replace(changed, payload=_payload(given["trigger_payload"]))
     if not _is_any_supplied(timer, given):
@@ -89,14 +103,14 @@ def _kind(given: Parameters) -> Any:
     return "interval" if _flag(given.get("isInterval")) else "cron"
 
 
-def _once(timer: Timer, given: Parameters, now_ms: int) -> Timer:
+def _once(timer: Timer, given: Parameters, now_ms: int, policy: Policy) -> Timer:
     if not given.get("date"):
         raise Invalid("alarms once trigger feed is missing the date parameter")
     date = _future(given, "date", now_ms)
     return replace(timer, date=date, delete_after_fire=_delete_after_fire(given))
 
 
-def _interval(timer: Timer, given: Parameters, now_ms: int) -> Timer:
+def _interval(timer: Timer, given: Parameters, now_ms: int, policy: Policy) -> Timer:
     if not given.get("minutes"):
         raise Invalid("interval trigger feed is missing the minutes parameter")
     minutes = _minutes(given["minutes"])
@@ -105,18 +119,20 @@ def _interval(timer: Timer, given: Parameters, now_ms: int) -> Timer:
     return replace(timer, minutes=minutes, start_date=start, stop_date=stop, max_triggers=limit)
 
 
-def _cron(timer: Timer, given: Parameters, now_ms: int) -> Timer:
+def _cron(timer: Timer, given: Parameters, now_ms: int, policy: Policy) -> Timer:
     if not given.get("cron"):
         raise Invalid("alarms trigger feed is missing the cron parameter")
     timezone = _timezone(given.get("timezone"))
-    cron = _pattern(given["cron"], timezone, now_ms)
+    cron = _pattern(given["cron"], timezone, now_ms, policy)
     start = _future(given, "startDate", now_ms) if given.get("startDate") else None
     stop, limit = _stop(given, now_ms, start, "maxTriggers is not allowed when the stopDate parameter is specified")
+    strict = policy.is_strict if given.get("strict") in (None, "") else _flag(given["strict"])
     made = replace(
         timer,
         cron=cron,
         timezone=timezone,
-        strict=_flag(given.get("strict")),
+        strict=strict,
+        second=_second(timer.name, cron, strict, policy),
         start_date=start,
         stop_date=stop,
         max_triggers=limit,
@@ -130,7 +146,7 @@ def _with_a_fire(timer: Timer, now_ms: int) -> Timer:
     return timer
 
 
-def _changed_once(timer: Timer, given: Parameters, now_ms: int) -> Timer:
+def _changed_once(timer: Timer, given: Parameters, now_ms: int, policy: Policy) -> Timer:
     date = _future(given, "date", now_ms) if given.get("date") else timer.date
     is_given = given.get("deleteAfterFire") not in (None, "")
     return replace(
@@ -138,18 +154,21 @@ def _changed_once(timer: Timer, given: Parameters, now_ms: int) -> Timer:
     )
 
 
-def _changed_interval(timer: Timer, given: Parameters, now_ms: int) -> Timer:
+def _changed_interval(timer: Timer, given: Parameters, now_ms: int, policy: Policy) -> Timer:
     minutes = _minutes(given["minutes"]) if given.get("minutes") else timer.minutes
     start, stop = _changed_dates(timer, given, now_ms)
     return replace(timer, minutes=minutes, start_date=start, stop_date=stop)
 
 
-def _changed_cron(timer: Timer, given: Parameters, now_ms: int) -> Timer:
+def _changed_cron(timer: Timer, given: Parameters, now_ms: int, policy: Policy) -> Timer:
     timezone = _timezone(given["timezone"]) if given.get("timezone") else timer.timezone
-    cron = _pattern(given.get("cron") or timer.cron, timezone, now_ms)
+    cron = _pattern(given.get("cron") or timer.cron, timezone, now_ms, policy)
     start, stop = _changed_dates(timer, given, now_ms)
     strict = timer.strict if given.get("strict") is None else _flag(given["strict"])
-    changed = replace(timer, cron=cron, timezone=timezone, strict=strict, start_date=start, stop_date=stop)
+    second = _second(timer.name, cron, strict, policy)
+    changed = replace(
+        timer, cron=cron, timezone=timezone, strict=strict, second=second, start_date=start, stop_date=stop
+    )
     is_rescheduled = any(given.get(name) for name in ("cron", "timezone", "startDate", "stopDate"))
     return _with_a_fire(changed, now_ms) if is_rescheduled else changed
 
@@ -203,7 +222,22 @@ def _minutes(value: Any) -> int:
     return int(number)
 
 
-def _pattern(value: Any, timezone: str | None, now_ms: int) -> str:
+def _second(name: str, cron: str, strict: bool, policy: Policy) -> int:
+    """The second of the minute at which a timer fires whose pattern names none: the same for a name, everywhere."""
+    if strict or len(cron.split()) != FIVE:
+        return 0
+    hashed = 0
+    for character in name:
+        hashed = _int32(hashed << 5) - hashed + ord(character)
+    return abs(hashed) % (policy.spread_s + 1)
+
+
+def _int32(number: int) -> int:
+    """The low 32 bits as a signed number: as OpenWhisk's provider shifts, so that a timer keeps its second."""
+    return ((number + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
+
+
+def _pattern(value: Any, timezone: str | None, now_ms: int, policy: Policy) -> str:
     try:
         if not isinstance(value, str) or len(value) > MAX_CRON_CHARS:
             raise ValueError("not a pattern")
@@ -211,6 +245,8 @@ def _pattern(value: Any, timezone: str | None, now_ms: int) -> str:
             raise ValueError("it never matches")
     except ValueError as error:
         raise Invalid(f"cron pattern '{str(value)[:MAX_CRON_CHARS]}' is not valid") from error
+    if not policy.has_seconds and len(value.split()) != FIVE and value.split()[0] != "0":
+        raise Invalid("cron pattern is limited to 5 fields with 1 minute as the finest granularity")
     return value
 
 
