@@ -31,7 +31,7 @@ Verdict = Callable[[Outcome], bool]
 
 PRIVATE = (
     "unshare", "--mount", "--pid", "--fork", "--mount-proc", "--ipc", "--uts", "--net",
-    "sh", "-c", 'mount -t tmpfs none /tmp && exec "$@"', "sh",
+    "sh", "-c", 'mount -t tmpfs none /tmp && mount -t tmpfs none /dev/shm && exec "$@"', "sh",
 )  # fmt: skip
 """The start of a command line that keeps what it runs from changing the machine."""
 
