@@ -36,6 +36,7 @@ class Settings:
     data_dir: Path = field(default=_DATA_DIR, metadata={"help": "where everything that lasts is kept"})
     guest_key: str = _setting("", "UUID:KEY of the namespace guest; empty keeps or makes a random one")
     sandbox: str = _setting("native", "isolation driver: native")
+    egress: str = _setting("internet", "the most that actions reach besides the API: none, internet or all")
     log_level: str = _setting("info", "debug, info, warning or error")
     access_log: bool = _setting(False, "one log line for each request")
     drain_s: float = _setting(10.0, "at shutdown, how long running activations may take to finish")
@@ -146,6 +147,8 @@ def _check(settings: Settings) -> None:
         raise OperatorError(f"the setting log_level must be debug, info, warning or error, not {settings.log_level!r}")
     if settings.alarms_spread_s > 59:
         raise OperatorError(f"the setting alarms_spread_s must be between 0 and 59, not {settings.alarms_spread_s}")
+    if settings.egress not in ("none", "internet", "all"):
+        raise OperatorError(f"the setting egress must be none, internet or all, not {settings.egress!r}")
     if not 0 <= settings.port <= 65535:
         raise OperatorError(f"the setting port must be between 0 and 65535, not {settings.port}")
     for stem in ("timeout_ms", "memory_mb", "logs_mb"):

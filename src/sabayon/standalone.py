@@ -37,7 +37,7 @@ from sabayon.entity.manifest import manifest_of
 from sabayon.errors import OperatorError
 from sabayon.invoker.worker import Invoker, stem_cells_of
 from sabayon.provider.alarms.app import AlarmsProvider, Policy
-from sabayon.sandbox.base import SandboxDriver, SandboxUnavailable
+from sabayon.sandbox.base import Egress, SandboxDriver, SandboxUnavailable
 from sabayon.sandbox.native.driver import NativeDriver
 from sabayon.serving import ASGIApp, HttpServer, bind
 from sabayon.settings import Settings, machine_memory_mb
@@ -165,6 +165,7 @@ class Standalone:
             api_port=port,
             serve_api=server.listen,
             result_limit_bytes=max(limits.payload_bytes, limits.truncation_bytes),
+            egress=Egress(settings.egress),
         )
         stack.push_async_callback(driver.aclose)
         try:
@@ -181,7 +182,7 @@ class Standalone:
             "memory_mb": settings.pool_memory_mb or machine_memory_mb() // 2,
             "keep_alive_s": settings.keep_alive_s,
             "pause_grace_s": settings.pause_grace_s,
-            "stem_cells": stem_cells_of(driver.kinds, settings.stem_cells, settings.default_memory_mb),
+            "stem_cells": stem_cells_of(driver.kinds, settings.stem_cells, settings.default_memory_mb, driver.egress),
             "limits": settings.system_limits(),
         }
 
@@ -244,4 +245,5 @@ def _now_ms() -> int:
 def _ready_line(api_host: str, driver: SandboxDriver, properties: Path) -> str:
     usage = "wsk is ready to use" if properties.name == ".wskprops" else f"for wsk: export WSK_CONFIG_FILE={properties}"
     kinds = ", ".join(sorted(driver.kinds)) or "none"
-    return f"Sabayon is ready at {api_host} · isolation: {driver.level} · runtimes: {kinds} · {usage}"
+    isolation = f"isolation: {driver.level} · egress: {driver.egress}"
+    return f"Sabayon is ready at {api_host} · {isolation} · runtimes: {kinds} · {usage}"

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from sabayon.sandbox.base import Logs, Reply, SandboxDied, SandboxSpec, SandboxUnavailable
+from sabayon.sandbox.base import Egress, Logs, Reply, SandboxDied, SandboxSpec, SandboxUnavailable
 
 Script = Callable[["ScriptedSandbox"], Awaitable[bytes]]
 
@@ -95,6 +95,7 @@ class ScriptedDriver:
     """
 
     level = "scripted"
+    egress = Egress.INTERNET
 
     def __init__(self) -> None:
         self.kinds = {"python:3.11": "python", "nodejs:20": "node"}

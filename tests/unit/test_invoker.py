@@ -17,6 +17,7 @@ from sabayon.entity.activation import Outcome, StoredActivation, new_activation_
 from sabayon.entity.exec import Exec
 from sabayon.entity.identity import new_identity
 from sabayon.entity.limits import ActionLimits, NamespaceLimits, SystemLimits
+from sabayon.entity.parameters import parameter
 from sabayon.errors import StoreUnavailable
 from sabayon.invoker.container import START_TRIES
 from sabayon.invoker.worker import Invoker
@@ -132,6 +133,22 @@ async def test_a_container_is_initialized_once_and_run_again(stage: Stage) -> No
     (sandbox,) = stage.driver.made
     assert [len(sandbox.inits), len(sandbox.runs)] == [1, 3]
     assert sandbox.arguments() == {"n": 1}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "egress"),
+    [((), "internet"), ((parameter("egress", "none"),), "none"), ((parameter("egress", "all"),), "internet"),
+     ((parameter("egress", None),), "none")],
+    ids=["left to the platform", "narrower", "wider", "without meaning"],
+)  # fmt: skip
+def test_an_action_can_narrow_what_its_container_reaches_and_not_widen_it(annotations: Any, egress: str) -> None:
+    @on_stage
+    async def scenario(stage: Stage) -> None:
+        stage.action = replace(stage.action, annotations=annotations)
+        await stage.result()
+        assert stage.driver.made[0].spec.egress == egress
+
+    scenario()
 
 
 @on_stage

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sabayon.entity.limits import KeptWarm
-from sabayon.invoker.instructions import Cell, Job, Key, Pause, Remove, Run
+from sabayon.invoker.instructions import Cell, Create, Job, Key, Pause, Remove, Run
 from sabayon.invoker.pool import NAMESPACE_SHARE, PATIENCE_S, Pool
+from sabayon.sandbox.base import Egress
 from tests.unit.pool_stage import KEEP_ALIVE_S, MEMORY_MB, NODE, PAUSE_GRACE_S, PYTHON, Stage, kinds_of, ran
 
 NAMESPACES = st.sampled_from(["alice", "bob", "carol"])
@@ -222,6 +223,23 @@ def test_a_stem_cell_of_another_kind_or_size_is_not_taken(kind: str, memory_mb: 
     (cell,) = stage.starting
     stage.start_cell(cell)
     assert kinds_of(stage.submit("alice", "a", kind, memory_mb)) == ["new"]
+
+
+@pytest.mark.parametrize("egress", [Egress.NONE, Egress.ALL])
+def test_a_container_of_another_egress_is_not_taken(egress: Egress) -> None:
+    pool = Pool(1024, stem_cells=[(Cell(PYTHON, 256, Egress.INTERNET), 1)])
+    (create,) = pool.start()
+    assert isinstance(create, Create)
+    assert create.egress is Egress.INTERNET
+    pool.ready(create.container, 0.0, held_mb=256)
+    narrow = Job("narrow", Key("alice", "a", 1), PYTHON, 256, KeptWarm(), egress)
+    fresh = next(ins for ins in pool.submit(narrow, 0.0) if isinstance(ins, Run))
+    assert fresh.is_new
+    pool.finished(fresh.container, 0.0, is_usable=True, held_mb=256)
+    wide = narrow._replace(id="wide", egress=Egress.INTERNET)
+    assert Run(create.container, wide, False) in pool.submit(wide, 0.0)
+    again = narrow._replace(id="again")
+    assert pool.submit(again, 0.0) == [Run(fresh.container, again, False)]
 
 
 def test_a_stem_cell_that_still_starts_is_not_taken() -> None:

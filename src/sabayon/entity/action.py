@@ -7,7 +7,7 @@ import msgspec
 from sabayon.entity.exec import Exec
 from sabayon.entity.limits import ActionLimits
 from sabayon.entity.names import EntityName
-from sabayon.entity.parameters import Parameters, is_truthy
+from sabayon.entity.parameters import Parameters, find, has, is_truthy
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +36,11 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     def exposes_api_key(self) -> bool:
         """Whether its container is given the invoker's key; actions from before the annotation existed are."""
         return is_truthy(self.annotations, "provide-api-key", absent=True)
+
+    @property
+    def egress(self) -> str | None:
+        """What its container may reach at most, as its author says; None when that is left to the platform."""
+        return str(find(self.annotations, "egress")) if has(self.annotations, "egress") else None
 
 
 class ExecSummary(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sabayon.entity.limits import KeptWarm
+from sabayon.sandbox.base import Egress
 
 
 class Key(NamedTuple):
@@ -23,6 +24,7 @@ class Job(NamedTuple):
     kind: str
     memory_mb: int
     kept_warm: KeptWarm
+    egress: Egress = Egress.NONE
 
 
 class Cell(NamedTuple):
@@ -30,6 +32,7 @@ class Cell(NamedTuple):
 
     kind: str
     memory_mb: int
+    egress: Egress = Egress.NONE
 
 
 class Create(NamedTuple):
@@ -38,6 +41,7 @@ class Create(NamedTuple):
     container: int
     kind: str
     memory_mb: int
+    egress: Egress = Egress.NONE
 
 
 class Run(NamedTuple):

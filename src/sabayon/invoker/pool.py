@@ -1,7 +1,7 @@
 """The container pool: which container runs a job. Pure: events and the time in, instructions out.
 
 A job takes, in this order: a warm container of its own (same namespace, action, revision),
-a stem cell of its kind and memory, a new container if memory is left, a new one in the
+a stem cell of its kind, memory and egress, a new container if memory is left, a new one in the
 room of idle containers that are removed for it, longest idle first. Otherwise it waits:
 first come first served within its namespace, namespaces in turn, so that none is served
 late because another asks for much.
@@ -20,6 +20,7 @@ from typing import Final
 
 from sabayon.entity.limits import KeptWarm
 from sabayon.invoker.instructions import Cell, Create, Instruction, Job, Key, Pause, Remove, Run
+from sabayon.sandbox.base import Egress
 
 NAMESPACE_SHARE: Final = 0.8
 """Of all memory, how much the busy containers of one namespace may take: the rest stays within reach of others."""
@@ -41,11 +42,17 @@ class Container:
     kind: str
     memory_mb: int
     counted_mb: int
+    egress: Egress
     key: Key | None
     job: str | None
     idle_since: float = 0.0
     kept_warm: KeptWarm = _NOT_KEPT
     is_paused: bool = False
+
+    @property
+    def cell(self) -> Cell:
+        """What it was started as."""
+        return Cell(self.kind, self.memory_mb, self.egress)
 
 
 class Pool:
@@ -136,7 +143,7 @@ class Pool:
         """A stem cell has started, and holds `held_mb` of memory."""
         container = self._containers[container_id]
         self._count(container, held_mb)
-        self._cells.setdefault(Cell(container.kind, container.memory_mb), []).append(container_id)
+        self._cells.setdefault(container.cell, []).append(container_id)
         return self._serve_waiting(now)
 
     def removed(self, container_id: int, now: float) -> list[Instruction]:
@@ -203,7 +210,7 @@ class Pool:
         removed = self._make_room(job.memory_mb)
         if removed is None:
             return None
-        container = self._add(job.kind, job.memory_mb)
+        container = self._add(Cell(job.kind, job.memory_mb, job.egress))
         self._occupy(container, job)
         return [*removed, Run(container.id, job, True)]
 
@@ -217,11 +224,11 @@ class Pool:
         if not warm:
             return None
         container = self._containers[warm[-1]]
-        return container if container.memory_mb == job.memory_mb else None
+        return container if (container.memory_mb, container.egress) == (job.memory_mb, job.egress) else None
 
     def _cell_for(self, job: Job) -> Container | None:
         """The stem cell that has waited longest."""
-        cells = self._cells.get(Cell(job.kind, job.memory_mb))
+        cells = self._cells.get(Cell(job.kind, job.memory_mb, job.egress))
         return self._containers[cells[0]] if cells else None
 
     def _make_room(self, memory_mb: int, spared: Container | None = None) -> list[Remove] | None:
@@ -250,11 +257,11 @@ class Pool:
         self._forget(container)
         return Remove(container.id, reason)
 
-    def _add(self, kind: str, memory_mb: int) -> Container:
+    def _add(self, cell: Cell) -> Container:
         self._next_id += 1
-        container = Container(self._next_id, kind, memory_mb, memory_mb, None, None)
+        container = Container(self._next_id, cell.kind, cell.memory_mb, cell.memory_mb, cell.egress, None, None)
         self._containers[container.id] = container
-        self._used_mb += memory_mb
+        self._used_mb += cell.memory_mb
         return container
 
     def _occupy(self, container: Container, job: Job) -> None:
@@ -270,7 +277,7 @@ class Pool:
         """Take an idle container or stem cell out of what jobs can be given."""
         self._idle.pop(container.id, None)
         if container.key is None:
-            cells = self._cells.get(Cell(container.kind, container.memory_mb), [])
+            cells = self._cells.get(container.cell, [])
             if container.id in cells:
                 cells.remove(container.id)
         else:
@@ -280,8 +287,7 @@ class Pool:
                 del self._warm[container.key]
 
     def _count_cell(self, container: Container, change: int) -> None:
-        cell = Cell(container.kind, container.memory_mb)
-        self._cell_count[cell] = self._cell_count.get(cell, 0) + change
+        self._cell_count[container.cell] = self._cell_count.get(container.cell, 0) + change
 
     def _forget(self, container: Container) -> None:
         if container.key is None:
@@ -301,6 +307,6 @@ class Pool:
             for _ in range(wanted - self._cell_count.get(cell, 0)):
                 if self._used_mb + cell.memory_mb > self._memory_mb or self._waiting:
                     return
-                container = self._add(cell.kind, cell.memory_mb)
+                container = self._add(cell)
                 self._count_cell(container, 1)
-                yield Create(container.id, cell.kind, cell.memory_mb)
+                yield Create(container.id, *cell)

@@ -20,7 +20,7 @@ from sabayon.invoker.logs import format_logs
 from sabayon.invoker.outcome import Limits
 from sabayon.invoker.pool import Pool
 from sabayon.invoker.record import record_of, record_without_run
-from sabayon.sandbox.base import Logs, SandboxDied, SandboxDriver, SandboxSpec, SandboxUnavailable
+from sabayon.sandbox.base import Egress, Logs, SandboxDied, SandboxDriver, SandboxSpec, SandboxUnavailable
 from sabayon.store.base import Activations, Artifacts
 
 logger = logging.getLogger("sabayon.invoker")
@@ -94,7 +94,8 @@ class Invoker:
             action = message.action
             key = Key(message.identity.namespace, action.entity_name.id, message.revision)
             kept = self._allowed(message).kept_warm
-            job = Job(message.activation_id, key, action.exec.kind, action.limits.memory, kept)
+            egress = self._driver.egress.narrowed(action.egress)
+            job = Job(message.activation_id, key, action.exec.kind, action.limits.memory, kept, egress)
             self._carry_out(self._pool.submit(job, time.monotonic()))
         return future
 
@@ -116,10 +117,11 @@ class Invoker:
             match instruction:
                 case Run(container, job, is_new):
                     if is_new:
-                        self._containers[container] = Container(self._driver, SandboxSpec(job.kind, job.memory_mb))
+                        spec = SandboxSpec(job.kind, job.memory_mb, job.egress)
+                        self._containers[container] = Container(self._driver, spec)
                     self._spawn(self._run(container, job))
-                case Create(container, kind, memory_mb):
-                    self._containers[container] = Container(self._driver, SandboxSpec(kind, memory_mb))
+                case Create(container, kind, memory_mb, egress):
+                    self._containers[container] = Container(self._driver, SandboxSpec(kind, memory_mb, egress))
                     self._spawn(self._create(container))
                 case Remove(container, reason):
                     self._spawn(self._containers.pop(container).destroy(reason))
@@ -283,7 +285,7 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def stem_cells_of(kinds: Iterable[str], count: int, memory_mb: int) -> list[tuple[Cell, int]]:
+def stem_cells_of(kinds: Iterable[str], count: int, memory_mb: int, egress: Egress) -> list[tuple[Cell, int]]:
     """Stem cells for the newest Node.js: Python containers are forked faster than a stem cell is found."""
     nodes = sorted((kind for kind in kinds if kind.startswith("nodejs:")), key=lambda kind: int(kind.split(":")[1]))
-    return [(Cell(nodes[-1], memory_mb), count)] if nodes and count else []
+    return [(Cell(nodes[-1], memory_mb, egress), count)] if nodes and count else []
