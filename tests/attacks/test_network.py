@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from tests.attacks.frame import (
     LOOPBACK_UP,
@@ -22,6 +27,7 @@ from tests.attacks.frame import (
     inside,
     outside,
 )
+from tests.conformance.egress_world import Remote, world
 from tests.conformance.sandbox_stage import API_PORT, Stage, run_body
 
 CONNECT = """
@@ -173,6 +179,46 @@ def test_an_attack_on_the_network_fails_in_a_sandbox(stage: Stage, ground: dict[
 @cases(ATTACKS)
 def test_an_attack_on_the_network_works_on_the_host(ground: dict[str, Any], attack: Attack) -> None:
     outcome = outside(attack, {**ground, **addresses(ground).get(attack.name, {})})
+    assert gains_something(outcome), outcome
+
+
+IPV6 = """
+def attack(args):
+    with open("/proc/net/if_inet6") as file: lines = file.read().splitlines()
+    return [line for line in lines if line.split()[-1] != "lo"]
+"""
+
+A_LINK = """
+import subprocess
+for command in ("link add one type veth peer name two", "link set one up", "link set two up",
+                "address add 10.9.8.7/24 dev one", "route add default dev one"):
+    subprocess.run(["ip", *command.split()], check=True)
+"""
+WITH_A_WAY_OUT = [
+    *(attack for attack in ATTACKS if attack.denied is NOT_PERMITTED),
+    Attack("an address of IPv6", IPV6, gains_nothing, PRIVATE, A_LINK),
+]
+
+
+@pytest.fixture(scope="module")
+def online() -> Iterator[Remote]:
+    """A driver whose sandboxes have a way out, on a host that is made for the test."""
+    if os.geteuid() or not all(shutil.which(tool) for tool in ("ip", "nft", "nsenter")):
+        pytest.skip("only root, with `ip` and `nft`, can make a way out")
+    with world("internet") as remote:
+        yield remote
+
+
+@cases(WITH_A_WAY_OUT)
+def test_an_attack_on_the_network_fails_in_a_sandbox_with_a_way_out(
+    online: Remote, ground: dict[str, Any], attack: Attack
+) -> None:
+    outcome = online.ask("run", "internet", attack.source, {**ground, **attack.args})
+    assert attack.denied(outcome), outcome
+
+
+def test_an_address_of_ipv6_comes_with_any_link_on_the_host(ground: dict[str, Any]) -> None:
+    outcome = outside(WITH_A_WAY_OUT[-1], ground)
     assert gains_something(outcome), outcome
 
 
