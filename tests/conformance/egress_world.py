@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from sabayon.sandbox.base import Egress
 from sabayon.sandbox.native import linux
 from sabayon.sandbox.native.driver import NativeDriver
-from tests.conformance.sandbox_stage import Stage, run_body
+from tests.conformance.sandbox_stage import API_PORT, Stage, run_body
 
 T = TypeVar("T")
 
@@ -141,6 +141,17 @@ def main(args):
         await self.stage.driver.aclose()
         return {"before": before, "after": footprint()}
 
+    async def overlaps(self) -> Any:
+        """What is there of two drivers, then of the second alone, then of none; and what an action reached."""
+        second = _another()
+        await second.start()
+        both = footprint()
+        reached = await self.run("internet", PROBE, {"targets": [[INTERNET, PORT]]})
+        await self.stage.driver.aclose()
+        one = footprint()
+        await second.aclose()
+        return {"both": both, "one": one, "none": footprint(), "reached": list(reached.values())}
+
     async def dies(self) -> Any:
         """What is left after a driver has been killed, and after another one has started and stopped."""
         await self.stage.driver.aclose()
@@ -155,13 +166,17 @@ def main(args):
         while any(name.startswith("sby") for name in footprint()["links"]):  # noqa: ASYNC110  the kernel tells nobody
             await asyncio.sleep(0.01)
         killed = footprint()
-        driver = NativeDriver(
-            api_port=3233, serve_api=_serve_as("the api"), result_limit_bytes=0, egress=Egress.INTERNET
-        )
+        driver = _another()
         await driver.start()
         during = footprint()
         await driver.aclose()
         return {"untouched": untouched, "held": held, "killed": killed, "during": during, "after": footprint()}
+
+
+def _another() -> NativeDriver:
+    return NativeDriver(
+        api_port=API_PORT, serve_api=_serve_as("another api"), result_limit_bytes=0, egress=Egress.INTERNET
+    )
 
 
 def footprint() -> dict[str, list[str]]:

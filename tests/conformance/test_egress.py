@@ -152,3 +152,30 @@ def test_what_a_killed_driver_leaves_goes_with_the_next_one(tools: None) -> None
     assert set(traces["held"]["tables"]).isdisjoint(traces["during"]["tables"])
     assert "eth0" in traces["during"]["forwarding"]
     assert traces["after"] == traces["untouched"]
+
+
+def test_a_driver_that_ends_leaves_another_ones_way_out(tools: None) -> None:
+    with world("internet") as remote:
+        traces = remote.ask("overlaps")
+    assert [len(traces[when]["tables"]) for when in ("both", "one", "none")] == [2, 1, 0]
+    assert traces["reached"] == [f"beyond, asked by {HOST}"]
+    assert "eth0" in traces["both"]["forwarding"]
+    assert "eth0" in traces["one"]["forwarding"]
+    assert traces["none"]["forwarding"] == []
+
+
+def test_a_sandbox_has_ipv6_on_its_loopback_only(everything: Remote) -> None:
+    code = """
+import errno, socket
+def main(args):
+    with open("/proc/net/if_inet6") as file: links = [line.split()[-1] for line in file]
+    found = []
+    for address in ("2001:db8::1", "fd00::1", "fe80::1", "ff02::1"):
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as client:
+            try: client.sendto(b"x", (address, 9, 0, 2))
+            except OSError as error: found.append(errno.errorcode[error.errno])
+    return {"links": links, "errors": found}
+"""
+    answer = everything.ask("run", "all", code, {})
+    assert answer["links"] == ["lo"]
+    assert len(answer["errors"]) == 4

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,10 +41,14 @@ class Watch:
         return len(self._known)
 
     def leftovers(self) -> set[str]:
-        """Processes, mounts and control groups that are still there. Network namespaces end with their processes."""
+        """Processes, mounts, control groups, network interfaces and tables of rules that are still there.
+
+        Network namespaces end with their processes.
+        """
         alive = {f"process {pid}" for pid, _, started in processes() if (pid, started) in self._known}
         groups = {f"cgroup {path}" for path in cgroups() if f"sabayon-{self._pid}-" in path}
-        return alive | groups | {f"mount {line}" for line in mounts() - self._mounts}
+        traces = {name for name in network() if f"sabayon-{self._pid}-" in name or f"sby{self._pid}-" in name}
+        return alive | groups | traces | {f"mount {line}" for line in mounts() - self._mounts}
 
 
 def processes() -> Iterator[tuple[int, int, str]]:
@@ -70,6 +76,15 @@ def held_processes(pid: int) -> set[int]:
 def mounts() -> set[str]:
     """Mounts of this mount namespace."""
     return set(Path("/proc/self/mounts").read_text().splitlines())
+
+
+def network() -> set[str]:
+    """Interfaces, and tables of rules where there is a tool that tells them."""
+    found = {f"interface {entry.name}" for entry in Path("/sys/class/net").iterdir()}
+    if tool := shutil.which("nft", path="/usr/sbin:/usr/bin:/sbin:/bin"):
+        listed = subprocess.run([tool, "list", "tables"], capture_output=True, text=True, check=False).stdout
+        found |= set(listed.splitlines())
+    return found
 
 
 def cgroups() -> Iterator[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.running import Answer, Platform, await_value, lines, running
-from tests.faults.leftovers import Watch, cgroups
+from tests.faults.leftovers import Watch, cgroups, network
 
 SLOW = "import time\ndef main(args):\n    time.sleep(args['s'])\n    return {'n': args['n']}\n"
 QUICK = "def main(args):\n    return {'n': args['n']}\n"
@@ -24,6 +24,8 @@ def watched(platform: Platform) -> Watch:
     watch.look()
     assert watch.seen > 2
     assert any(f"sabayon-{platform.process.pid}-" in path for path in cgroups())
+    assert any(f"interface sby{platform.process.pid}-" in trace for trace in network())
+    assert any(f"table inet sabayon-{platform.process.pid}-" in trace for trace in network())
     return watch
 
 
@@ -75,7 +77,7 @@ def test_kill_during_200_concurrent_invocations_loses_nothing_that_was_returned(
         attack.join(60)
         assert returned
         assert accepted
-    await_value(lambda: not [item for item in watch.leftovers() if not item.startswith("cgroup")])
+    await_value(lambda: not [item for item in watch.leftovers() if not item.startswith(("cgroup", "table"))])
 
     with running(tmp_path) as platform:
         assert watch.leftovers() == set()

@@ -47,6 +47,11 @@ class Ways:
         except BaseException:
             await self.aclose()
             raise
+        if self._plumbing.obstacles:
+            tables = ", ".join(self._plumbing.obstacles)
+            logger.warning(
+                "actions may not reach the internet: the firewall of this host (%s) forwards nothing", tables
+            )
         self._refill(self._level)
 
     async def take(self, egress: Egress) -> int:

@@ -25,7 +25,7 @@ FORWARDING: Final = "forwarding"
 """The set in a host's table that names the interfaces on which the platform turned forwarding on."""
 
 FLOWS: Final = 1024
-"""Connections that one sandbox may have at a time: more would fill the host's table of connections."""
+"""Connections that one sandbox may have at a time, those included that ended a moment ago."""
 
 _UPLINKS: Final = ipaddress.IPv4Network("198.18.0.0/16")
 _SANDBOXES: Final = {
@@ -179,8 +179,8 @@ def sandbox_link(egress: Egress, namespace: str) -> str:
     return f"link add link {hub(egress)} name eth0 netns {namespace} type macvlan mode private\n"
 
 
-def router_rules(uplink: Uplink, resolvers: Sequence[str], levels: Iterable[Egress]) -> str:
-    """Rules for `nft`, in the router: who reaches what."""
+def router_rules(uplink: Uplink, resolvers: Sequence[str], levels: Iterable[Egress], connections: int) -> str:
+    """Rules for `nft`, in the router: who reaches what. connections: how many all sandboxes may have at a time."""
     levels = list(levels)
     names = [uplink.resolver(number) for number in range(len(resolvers))]
     dns = [f"ip daddr {{ {', '.join(names)} }} meta l4proto {{ tcp, udp }} th dport 53 accept"] if names else []
@@ -200,6 +200,7 @@ table inet sabayon {{
     meta nfproto != ipv4 drop
     ct state != new drop
     add @flows {{ ip saddr ct count over {FLOWS} }} {_REFUSE}
+    ct count over {connections} {_REFUSE}
     {_rules(dns)}
     meta mark {_MARK[Egress.ALL]} accept
     ip daddr @denied {_REFUSE}

@@ -28,6 +28,10 @@ _BEHIND_RESOLVED: Final = Path("/run/systemd/resolve/resolv.conf")
 
 _LOCK: Final = Path("/proc/sys/net/ipv4/ip_forward")
 _CONF: Final = Path("/proc/sys/net/ipv4/conf")
+_CONNECTIONS: Final = Path("/proc/sys/net/netfilter/nf_conntrack_max")
+_USUAL_CONNECTIONS: Final = 65536
+"""How many the kernel follows where it does not say so yet."""
+
 _numbers = itertools.count(1)
 
 
@@ -49,6 +53,7 @@ class Plumbing:
         self._router = -1
         self._has_table = False
         self.resolv_conf = ""
+        self.obstacles: list[str] = []
 
     def start(self) -> None:
         """Sweep what dead platforms left, and make the way out. Raises SandboxUnavailable with what is missing."""
@@ -61,12 +66,14 @@ class Plumbing:
             self._home = _current()
             with _locked():
                 self._make(sweep())
+                self.obstacles = _obstacles()
         except (OSError, ValueError, StopIteration) as error:
             raise SandboxUnavailable(str(error)) from error
 
     def _make(self, forwarding: set[str]) -> None:
         """forwarding: the interfaces on which other platforms, living or dead, have turned forwarding on."""
         resolvers = network.resolvers_of(_resolv_conf())
+        connections = int(_read(_CONNECTIONS) or _USUAL_CONNECTIONS) // 2  # the host needs some for itself
         uplink = network.free_uplink(os.getpid() + self._owner.number, _host_addresses())
         self.resolv_conf = network.resolv_conf(uplink, resolvers)
         here = {entry.name for entry in _CONF.iterdir()} - {"all", "default", "lo"}
@@ -83,7 +90,7 @@ class Plumbing:
             for name in ("all", "default"):
                 _write(_CONF / name / "send_redirects", "0")
             _write(_LOCK, "1")
-            _nft(network.router_rules(uplink, resolvers, self._levels))
+            _nft(network.router_rules(uplink, resolvers, self._levels, connections))
             _ip(network.router_links(uplink, self._levels))
 
     def _switch_on(self, turned_on: Iterable[str], resolvers: Sequence[str]) -> None:
@@ -156,6 +163,16 @@ def sweep() -> set[str]:
 def _owners() -> list[network.Owner]:
     tables = [entry["table"]["name"] for entry in _listed("tables", "inet") if "table" in entry]
     return [owner for name in tables if (owner := network.owner_of(name))]
+
+
+def _obstacles() -> list[str]:
+    """Others' tables that forward nothing unless they are told: what is accepted in one is still dropped in another."""
+    chains = [entry["chain"] for entry in _listed("chains") if "chain" in entry]
+    return sorted(
+        f"{chain['family']} {chain['table']}"
+        for chain in chains
+        if chain.get("hook") == "forward" and chain.get("policy") == "drop"
+    )
 
 
 def _others() -> set[str]:
