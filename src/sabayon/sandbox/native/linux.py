@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import signal
 from typing import Any, Final
 
 CLONE_NEWNS: Final = 0x00020000
@@ -32,7 +34,12 @@ PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 LAST_CAPABILITY: Final = 63
 
 _CAPABILITY_VERSION_3: Final = 0x20080522
+_CLONE: Final = {"x86_64": 56, "aarch64": 220, "riscv64": 220, "ppc64le": 120}
+"""The number of clone(2), by machine."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
+_python = ctypes.PyDLL(None, use_errno=True)
+"""The same, called without letting go of the interpreter's lock."""
 
 
 def _call(what: str, function: Any, *args: Any) -> int:
@@ -46,6 +53,30 @@ def _call(what: str, function: Any, *args: Any) -> int:
 def kernel_version() -> tuple[int, ...]:
     """Of the running kernel, two numbers."""
     return tuple(int("".join(filter(str.isdigit, part))) for part in os.uname().release.split(".")[:2])
+
+
+def fork_into(namespaces: int) -> int:
+    """fork(2) with a child that starts in new namespaces: its pid here, 0 in the child. Raises OSError.
+
+    It spares the second fork that unshare(2) needs before a process is in a new pid namespace. The C library does not
+    learn of it, which is safe where a process has one thread, and is pid 1 in its pid namespace as its child will be:
+    what the library remembers of the thread stays true.
+    """
+    number = _CLONE.get(os.uname().machine)
+    if number is None:
+        raise OSError(errno.ENOSYS, f"clone: its number on {os.uname().machine} is not known")
+    _python.PyOS_BeforeFork()
+    pid = int(
+        _python.syscall(ctypes.c_long(number), ctypes.c_ulong(namespaces | signal.SIGCHLD), None, None, None, None)
+    )
+    if pid == 0:
+        _python.PyOS_AfterFork_Child()
+        return 0
+    number = ctypes.get_errno()
+    _python.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(number, f"clone: {os.strerror(number)}")
+    return pid
 
 
 def unshare(flags: int) -> None:
@@ -86,13 +117,17 @@ def set_hostname(name: str) -> None:
     _call("sethostname", _libc.sethostname, encoded, len(encoded))
 
 
-def drop_capabilities() -> None:
-    """Give up every capability for good: bounding, ambient, inheritable, permitted and effective sets."""
+def empty_bounding_set() -> None:
+    """From now on no program that is executed gains a capability; those there are stay. Raises OSError."""
     for capability in range(LAST_CAPABILITY + 1):
         try:
             prctl(PR_CAPBSET_DROP, capability)
         except OSError:
             break  # past the last one this kernel knows
+
+
+def empty_ambient_set() -> None:
+    """Programs executed from now on inherit no capability. Raises OSError."""
     _call("prctl", _libc.prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 
 

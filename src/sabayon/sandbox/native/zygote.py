@@ -56,6 +56,7 @@ def main(control_fd: int) -> None:
     except OSError as error:
         control.send(json.dumps({"error": str(error)}).encode())
         return
+    linux.empty_bounding_set()
     control.send(b'{"ready": true}')
     signal.signal(signal.SIGCHLD, _reap)
     gc.collect()
@@ -87,6 +88,11 @@ def _enter_user_namespace() -> None:
         linux.unshare(linux.CLONE_NEWUSER)
     except OSError as error:
         raise OSError(error.errno, NO_USER_NAMESPACES) from error
+    _map_users(uid, gid)
+
+
+def _map_users(uid: int, gid: int) -> None:
+    """Make this process root of its user namespace, which it has been in all along as `uid` outside."""
     for file, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
         with open(f"/proc/self/{file}", "w") as handle:  # noqa: PTH123
             handle.write(text)
@@ -99,71 +105,37 @@ def _reap(*_: object) -> None:
 
 
 def _serve(control: socket.socket, recipe: dict[str, Any], filter: bytes) -> None:
+    namespaces = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
+    if not recipe["is_root"]:
+        namespaces |= linux.CLONE_NEWUSER  # in which its processes are counted apart from all others of this user
     while True:
         packet, descriptors, _, _ = socket.recv_fds(control, MAX_PACKET_BYTES, MAX_DESCRIPTORS)
         if not packet:
             return
         request = json.loads(packet)
         try:
-            child = os.fork()
+            child = linux.fork_into(namespaces | (0 if request["has_network"] else linux.CLONE_NEWNET))
         except OSError as error:
-            control.send(json.dumps({"id": request["id"], "error": f"fork: {error}"}).encode())
+            control.send(json.dumps({"id": request["id"], "error": str(error)}).encode())
         else:
             if not child:
-                _start(control, recipe, filter, request, descriptors)
+                _become_sandbox(control, recipe, filter, request, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def _start(
+def _become_sandbox(
     control: socket.socket, recipe: dict[str, Any], filter: bytes, request: dict[str, Any], descriptors: list[int]
 ) -> NoReturn:
-    """In the first child: enter the sandbox's namespaces, fork its pid 1, report, end."""
+    """In pid 1 of a new sandbox: report, give up everything and run the launcher. Never returns."""
     frame, stdout, stderr, *others = descriptors
-    networks, groups = (others[:1], others[1:]) if request["has_network"] else ([], others)
-    answer: dict[str, Any] = {"id": request["id"]}
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for group in groups:
-            os.write(group, b"0")
-        if not recipe["is_root"]:
-            _enter_user_namespace()  # in which its processes are counted apart from all others of this user
-        linux.unshare(
-            linux.CLONE_NEWNS
-            | linux.CLONE_NEWPID
-            | linux.CLONE_NEWIPC
-            | linux.CLONE_NEWUTS
-            | (0 if networks else linux.CLONE_NEWNET)
-            | (linux.CLONE_NEWCGROUP if groups else 0)
-        )
-        for network in networks:
-            linux.setns(network, linux.CLONE_NEWNET)
-        listener = _listen(request["api_port"])
-        gate, open_gate = os.pipe()
-        child = os.fork()
-        if not child:
-            os.close(open_gate)
-            _become_sandbox(recipe, filter, request, (frame, stdout, stderr), gate)
-        os.close(gate)
-        socket.send_fds(control, [json.dumps(answer).encode()], [os.pidfd_open(child), listener.fileno()])
-        os.write(open_gate, b"0")
-    except OSError as error:
-        control.send(json.dumps({**answer, "error": str(error)}).encode())
-    os._exit(0)
-
-
-def _listen(port: int) -> socket.socket:
-    """Bring the loopback up and listen on it, in this network namespace, for the platform to accept."""
-    interfaces.bring_up("lo")
-    return socket.create_server(("127.0.0.1", port), backlog=64)
-
-
-def _become_sandbox(
-    recipe: dict[str, Any], filter: bytes, request: dict[str, Any], stdio: tuple[int, int, int], gate: int
-) -> NoReturn:
-    """In pid 1 of the sandbox: give up everything and run the launcher. Never returns."""
-    try:
-        _arrange_descriptors(stdio, gate)
+        try:
+            _report(control, recipe, request, others)
+        except OSError as error:
+            control.send(json.dumps({"id": request["id"], "error": str(error)}).encode())
+            os._exit(70)
+        _arrange_descriptors(frame, stdout, stderr)
         os.setsid()
         filesystem.add_private_parts(request["tmp_bytes"], request["uid"], request["gid"])
         _limit(request)
@@ -178,10 +150,32 @@ def _become_sandbox(
     os._exit(70)
 
 
-def _arrange_descriptors(stdio: tuple[int, int, int], gate: int) -> None:
-    """Frames at 3, output at 1 and 2, nothing else open; waits until the platform has been told of this sandbox."""
-    if not os.read(gate, 1):
-        os._exit(70)  # who should have told it was killed
+def _report(control: socket.socket, recipe: dict[str, Any], request: dict[str, Any], descriptors: list[int]) -> None:
+    """Join the control groups and the network, then hand out what the platform holds this sandbox by."""
+    networks, groups = (descriptors[:1], descriptors[1:]) if request["has_network"] else ([], descriptors)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for group in groups:
+        os.write(group, b"0")
+    if groups:
+        linux.unshare(linux.CLONE_NEWCGROUP)
+    if not recipe["is_root"]:
+        _map_users(0, 0)  # which is who the zygote is in its own
+    for network in networks:
+        linux.setns(network, linux.CLONE_NEWNET)
+    with _listen(request["api_port"]) as listener:
+        socket.send_fds(
+            control, [json.dumps({"id": request["id"]}).encode()], [os.pidfd_open(os.getpid()), listener.fileno()]
+        )
+
+
+def _listen(port: int) -> socket.socket:
+    """Bring the loopback up and listen on it, in this network namespace, for the platform to accept."""
+    interfaces.bring_up("lo")
+    return socket.create_server(("127.0.0.1", port), backlog=64)
+
+
+def _arrange_descriptors(*stdio: int) -> None:
+    """Frames at 3, output at 1 and 2, nothing else open."""
     frame, stdout, stderr = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) for fd in stdio)
     null = os.open("/dev/null", os.O_RDONLY)
     for source, target in ((null, 0), (stdout, 1), (stderr, 2), (frame, FRAME_FD)):
@@ -207,7 +201,9 @@ def _bound(kind: int, most: int) -> None:
 
 
 def _give_up_privileges(recipe: dict[str, Any], request: dict[str, Any], filter: bytes) -> None:
-    linux.drop_capabilities()
+    if not recipe["is_root"]:
+        linux.empty_bounding_set()  # a new user namespace has filled it again
+    linux.empty_ambient_set()
     if recipe["is_root"]:
         os.setgroups([])
         os.setresgid(request["gid"], request["gid"], request["gid"])
