@@ -29,6 +29,8 @@ GOOD = Facts(
         path="/data", filesystem="ext4", mode=0o700, free_mb=9000, free_inodes=9000, fsync_ms=2.0, error="", owner=""
     ),
     clock=Clock(wall_s=1.8e9, jump_s=0.0, is_synchronised=True),
+    egress="internet",
+    egress_error="",
     open_files=4096,
     address="127.0.0.1:3233",
     address_error="",
@@ -144,6 +146,12 @@ def test_the_remedy_for_a_missing_controller_suits_the_version(versions: set[int
     assert layout in finding(facts, "cgroups").found
     assert finding(facts, "cgroups").found.endswith("memory, cpu, freezer")
     assert remedy in finding(facts, "pids cgroup").remedy
+
+
+def test_without_a_way_out_isolation_is_whole_and_it_is_said_what_is_lacking() -> None:
+    facts = changed(egress_error="there is no `nft` on this host")
+    assert (lacking(facts), code(facts)) == ({"egress": "LIMITED"}, 0)
+    assert "there is no `nft`" in finding(facts, "egress").found
 
 
 def test_without_cgroups_every_limit_is_named() -> None:

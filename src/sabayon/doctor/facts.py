@@ -85,6 +85,7 @@ class Facts:
 
     namespaces: by name, why one cannot be made. landlock: version of its interface, 0 without.
     interpreters: path and version by kind. zygotes: by kind, why the first process of its sandboxes cannot start.
+    egress: the setting; egress_error: why actions cannot be given that much.
     open_files: how many one process may have. address: host and port; address_error: why it cannot be listened on.
     """
 
@@ -99,6 +100,8 @@ class Facts:
     memory: Memory
     data: DataDirectory
     clock: Clock
+    egress: str
+    egress_error: str
     open_files: int
     address: str
     address_error: str

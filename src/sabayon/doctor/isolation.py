@@ -45,6 +45,7 @@ def isolation(facts: Facts) -> list[Finding]:
         seccomp(facts),
         landlock(facts),
         *sandboxes(facts),
+        *egress(facts),
     ]
 
 
@@ -134,6 +135,21 @@ def cgroups(facts: Facts) -> list[Finding]:
             if name not in facts.cgroups.controllers
         ),
     ]
+
+
+def egress(facts: Facts) -> list[Finding]:
+    """Nothing where sandboxes cannot have a network at all."""
+    if facts.namespaces["network"]:
+        return []
+    if not facts.egress_error:
+        return [Finding("egress", Status.OK, facts.egress)]
+    return [
+        Finding(
+            "egress", Status.LIMITED, f"actions cannot be given it: {facts.egress_error}",
+            "actions reach the platform's API and nothing else",
+            "run the platform as root, with the Debian packages nftables and iproute2; or set egress = none",
+        )
+    ]  # fmt: skip
 
 
 def _layout(versions: frozenset[int]) -> str:

@@ -17,9 +17,10 @@ from sabayon.doctor.data import data_directory
 from sabayon.doctor.facts import Cgroups, Clock, Facts, Kernel, Memory, Seccomp
 from sabayon.errors import OperatorError
 from sabayon.runtimes.manifest import Interpreter, find_interpreters
-from sabayon.sandbox.base import SandboxUnavailable
+from sabayon.sandbox.base import Egress, SandboxUnavailable
 from sabayon.sandbox.native import cgroups, linux, seccomp
 from sabayon.sandbox.native.keeper import ZygoteKeeper
+from sabayon.sandbox.native.plumbing import Plumbing
 from sabayon.serving import bind
 from sabayon.settings import Settings, machine_memory_mb
 
@@ -52,6 +53,8 @@ def examine(settings: Settings) -> Facts:
         zygotes=asyncio.run(_zygotes(interpreters, is_root=is_root)),
         memory=_memory(settings),
         data=data_directory(settings.data_dir),
+        egress=settings.egress,
+        egress_error=_egress_error(Egress(settings.egress)),
         open_files=_open_files(),
         address=f"{settings.host}:{settings.port}",
         address_error=_address_error(settings),
@@ -110,6 +113,23 @@ def _cgroup_error(hierarchies: list[cgroups.Hierarchy]) -> str:
         return str(error)
     finally:
         own.close()
+    return ""
+
+
+def _egress_error(egress: Egress) -> str:
+    """Make a way out and remove it."""
+    if egress is Egress.NONE:
+        return ""
+    plumbing = Plumbing(egress)
+    try:
+        try:
+            plumbing.start()
+            for prepared in plumbing.prepare(egress, 1):
+                os.close(prepared.descriptor)
+        finally:
+            plumbing.close()
+    except (OSError, SandboxUnavailable) as error:
+        return str(error)
     return ""
 
 
