@@ -21,6 +21,7 @@ from sabayon.runtimes.manifest import find_interpreters
 from sabayon.sandbox.base import SandboxDied, SandboxSpec, SandboxUnavailable
 from sabayon.sandbox.native.handles import Start
 from sabayon.sandbox.native.keeper import ANSWER_S, ZygoteKeeper
+from tests.acceptance.running import await_value
 from tests.conformance.sandbox_stage import PYTHON, Stage, held_processes, run_body, what_is_there
 
 ECHO = "def main(args): return args"
@@ -112,6 +113,11 @@ def test_a_sandbox_that_is_killed_before_it_is_one_is_refused_at_once_and_the_ne
     stage.run(scenario())
 
 
+def has_stopped(pid: int) -> bool:
+    """Whether the process has taken notice of its SIGSTOP, before which it may still take a request."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 def test_a_zygote_that_lives_and_takes_no_requests_is_replaced_by_the_next_start() -> None:
     async def scenario() -> None:
         held_by_others = held_processes()
@@ -120,6 +126,7 @@ def test_a_zygote_that_lives_and_takes_no_requests_is_replaced_by_the_next_start
         (zygote,) = held_processes() - held_by_others
         handle = os.pidfd_open(zygote)
         os.kill(zygote, signal.SIGSTOP)
+        await_value(lambda: has_stopped(zygote))
         with pytest.raises(SandboxUnavailable, match="no answer"):
             await keeper.begin(REQUEST, [])
         assert select.select([handle], [], [], 10)[0]
