@@ -267,7 +267,7 @@ def main(args):
         with socket.create_server(("0.0.0.0", 0)) as foreign:
             port = foreign.getsockname()[1]
             own = socket.gethostbyname(socket.gethostname())
-            others = [("127.0.0.1", port), (own, port), ("10.0.0.1", 80), ("8.8.8.8", 53)]
+            others = [("127.0.0.1", port), (own, port), ("192.0.2.1", 80), ("198.51.100.1", 53)]
             async with stage.action(code) as sandbox:
                 answering = asyncio.ensure_future(answer(stage.listeners[-1]))
                 reply = await sandbox.run(run_body({"others": others}), 10)

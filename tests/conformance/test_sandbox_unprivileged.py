@@ -106,7 +106,7 @@ def main(args):
         status = {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
     with open("/proc/self/mounts") as file: lines = [line.split() for line in file]
     with socket.socket() as client:
-        reached = client.connect_ex(("10.0.0.1", 80)) == 0
+        reached = client.connect_ex(("192.0.2.1", 80)) == 0
     return {
         "caps": [status[f"Cap{name}"] for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")],
         "secured": [status["NoNewPrivs"], status["Seccomp"]],
