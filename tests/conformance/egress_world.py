@@ -141,6 +141,15 @@ def main(args):
         await self.stage.driver.aclose()
         return {"before": before, "after": footprint()}
 
+    async def flushed(self) -> Any:
+        """What an action reaches right after the host has lost all its rules, and once they are there again."""
+        _out("nft", "flush", "ruleset")
+        at_once = await self.run("internet", PROBE, {"targets": [[HOST, PORT], ["10.7.7.7", PORT]]})
+        while not footprint()["tables"]:  # noqa: ASYNC110  the kernel tells nobody
+            await asyncio.sleep(0.05)
+        later = await self.run("internet", PROBE, {"targets": [[HOST, PORT], [INTERNET, PORT]]})
+        return {"at once": list(at_once.values()), "later": list(later.values())}
+
     async def overlaps(self) -> Any:
         """What is there of two drivers, then of the second alone, then of none; and what an action reached."""
         second = _another()
@@ -200,7 +209,10 @@ async def _hold(stage: Stage) -> None:
 
 
 def _conf(link: str, name: str) -> str:
-    return Path(f"/proc/sys/net/ipv4/conf/{link}/{name}").read_text().strip()
+    try:
+        return Path(f"/proc/sys/net/ipv4/conf/{link}/{name}").read_text().strip()
+    except FileNotFoundError:
+        return ""  # it has gone in between
 
 
 def _ip(*commands: str) -> None:

@@ -179,3 +179,10 @@ def main(args):
     answer = everything.ask("run", "all", code, {})
     assert answer["links"] == ["lo"]
     assert len(answer["errors"]) == 4
+
+
+def test_a_firewall_that_takes_all_rules_along_opens_nothing_and_the_rules_come_back(tools: None) -> None:
+    with world("internet") as remote:
+        reached = remote.ask("flushed")
+    assert reached["at once"] == [ACCESS, ACCESS]
+    assert reached["later"] == [ACCESS, f"beyond, asked by {HOST}"]

@@ -22,6 +22,9 @@ KEPT_READY: Final = 16
 _LEAST: Final = 8
 """Filled up again when there are fewer: many at once cost less than as many one by one."""
 
+_LOOK_S: Final = 5.0
+"""How often it is seen to that the rules are still there."""
+
 
 class Ways:
     """Namespaces with a way out. level: the one that is kept ready; those of less are made when asked for."""
@@ -32,6 +35,7 @@ class Ways:
         self._thread = ThreadPoolExecutor(1, "egress")
         self._ready: dict[Egress, deque[Prepared]] = {egress: deque() for egress in Egress}
         self._filling: dict[Egress, asyncio.Task[None]] = {}
+        self._keeper: asyncio.Task[None] | None = None
         self._is_closed = False
 
     @property
@@ -53,6 +57,17 @@ class Ways:
                 "actions may not reach the internet: the firewall of this host (%s) forwards nothing", tables
             )
         self._refill(self._level)
+        self._keeper = asyncio.create_task(self._keep(), name="keep the way out")
+
+    async def _keep(self) -> None:
+        """A firewall that is loaded anew often takes all rules along, those of others too."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            try:
+                if await self._call(self._plumbing.mend):
+                    logger.warning("somebody removed the rules of the way out; they are there again")
+            except OSError as error:
+                logger.error("the rules of the way out cannot be looked after: %s", error)
 
     async def take(self, egress: Egress) -> int:
         """A descriptor of a namespace that nobody has used; the caller closes it. Raises SandboxUnavailable."""
@@ -92,6 +107,8 @@ class Ways:
         if self._is_closed:
             return
         self._is_closed = True
+        if self._keeper is not None:
+            self._keeper.cancel()
         if self._filling:
             await asyncio.wait(self._filling.values())
         for ready in self._ready.values():

@@ -189,6 +189,7 @@ def router_rules(uplink: Uplink, resolvers: Sequence[str], levels: Iterable[Egre
     return f"""
 table inet sabayon {{
   set denied {{ type ipv4_addr; flags interval; elements = {{ {", ".join(DENIED)} }}; }}
+  set host {{ type ipv4_addr; }}
   set flows {{ type ipv4_addr; size 65535; flags dynamic; }}
   chain input {{ type filter hook input priority filter; policy drop; {_REFUSE}; }}
   chain forward {{
@@ -204,6 +205,7 @@ table inet sabayon {{
     {_rules(dns)}
     meta mark {_MARK[Egress.ALL]} accept
     ip daddr @denied {_REFUSE}
+    ip daddr @host {_REFUSE}
     accept
   }}
   chain postrouting {{
@@ -212,6 +214,11 @@ table inet sabayon {{
   }}
 }}
 """
+
+
+def host_addresses_rules(addresses: Iterable[str]) -> str:
+    """For `nft`, in the router: the addresses of the host, which hold also while the host has lost its own rules."""
+    return _lines("flush set inet sabayon host", f"add element inet sabayon host {{ {', '.join(sorted(addresses))} }}")
 
 
 def host_rules(owner: Owner, uplink: Uplink, resolvers: Sequence[str], forwarding: Iterable[str]) -> str:

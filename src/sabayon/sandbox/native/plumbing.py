@@ -51,7 +51,8 @@ class Plumbing:
         self._places = itertools.count()
         self._home = -1
         self._router = -1
-        self._has_table = False
+        self._rules = ""
+        self._addresses: set[str] = set()
         self.resolv_conf = ""
         self.obstacles: list[str] = []
 
@@ -80,8 +81,9 @@ class Plumbing:
         here = {name for name in here if not name.startswith(network.LINK_PREFIX)}
         turned_on = {name for name in here if name in forwarding or not _is_forwarding(name)}
         self._router = self._namespace()
-        _nft(network.host_rules(self._owner, uplink, resolvers, turned_on))
-        self._has_table = True
+        rules = network.host_rules(self._owner, uplink, resolvers, turned_on)
+        _nft(rules)
+        self._rules = rules
         _ip(network.host_link(self._owner, _path(self._router)), self._router)
         self._switch_on(turned_on, resolvers)
         _ip(network.host_addresses(self._owner, uplink, resolvers))
@@ -92,12 +94,35 @@ class Plumbing:
             _write(_LOCK, "1")
             _nft(network.router_rules(uplink, resolvers, self._levels, connections))
             _ip(network.router_links(uplink, self._levels))
+        self._tell_addresses()
+
+    def _tell_addresses(self) -> None:
+        """Tell the router what the addresses of the host are now."""
+        addresses = set(_host_addresses())
+        if addresses != self._addresses:
+            with self._inside(self._router):
+                _nft(network.host_addresses_rules(addresses))
+            self._addresses = addresses
+
+    def mend(self) -> bool:
+        """Bring the rules of the host back if they were lost, and see what its addresses are; whether they were lost.
+
+        Raises OSError.
+        """
+        with _locked():
+            is_lost = self._owner not in _owners()
+            if is_lost:
+                _nft(self._rules)
+        self._tell_addresses()
+        return is_lost
 
     def _switch_on(self, turned_on: Iterable[str], resolvers: Sequence[str]) -> None:
         link = self._owner.link
         _forbid_ipv6(link)
-        for name in (link, *turned_on):
-            _write(_CONF / name / "forwarding", "1")
+        _write(_CONF / link / "forwarding", "1")
+        for name in turned_on:
+            with contextlib.suppress(FileNotFoundError):  # it may have gone since it was looked at
+                _write(_CONF / name / "forwarding", "1")
         if any(address.startswith("127.") for address in resolvers):
             _write(_CONF / link / "route_localnet", "1")
 
@@ -136,7 +161,7 @@ class Plumbing:
         """Remove all. What is still in use, such as a namespace of a sandbox, ends with who uses it. Idempotent."""
         if self._home < 0:
             return
-        if self._has_table:
+        if self._rules:
             with _locked():
                 own = _forwarding(self._owner.table)
                 _remove(self._owner)
