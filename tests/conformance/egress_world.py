@@ -7,7 +7,9 @@ runs a driver. Questions come in on stdin, one JSON object a line, answers go ou
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import logging
 import os
 import socket
 import struct
@@ -66,7 +68,8 @@ def main(args):
 class World:
     """The driver's side: what is asked of it in the name of a test."""
 
-    def __init__(self, egress: str, resolver: str) -> None:
+    def __init__(self, egress: str, resolver: str, *lacking: str) -> None:
+        self.log = io.StringIO()
         linux.unshare(linux.CLONE_NEWNET | linux.CLONE_NEWNS)
         _ip("link set lo up", "link add eth0 type veth peer name far", f"address add {HOST}/24 dev eth0")
         with tempfile.NamedTemporaryFile("w") as file:
@@ -80,6 +83,13 @@ class World:
         _ip("link set eth0 up", "route add default via 203.0.113.1")
         _serve(socket.create_server(("0.0.0.0", PORT)), "the host")
         _answer_names(_datagrams("127.0.0.1", 53))
+        for what in lacking:
+            if what == "forwarding":
+                rule = "{ type filter hook forward priority 0; policy drop; }"
+                _out("nft", f"add table ip filter; add chain ip filter FORWARD {rule}")
+            else:
+                linux.mount("/dev/null", what, None, linux.MS_BIND)
+        logging.basicConfig(stream=self.log)
         self.stage = Stage(egress=Egress(egress), serve_api=_serve_as("the api"))
 
     def _beyond(self, function: Callable[[], T]) -> T:
@@ -106,12 +116,12 @@ class World:
         self.stage.close()
 
     async def about(self) -> Any:
-        driver = self.stage.driver
-        return {"egress": driver.egress, "level": driver.level}
+        return {"egress": self.stage.driver.egress, "log": self.log.getvalue()}
 
-    async def run(self, egress: str, code: str, value: Any) -> Any:
+    async def run(self, egress: str, code: str, value: Any, language: str = "python") -> Any:
         """What an action answers in a sandbox of that egress."""
-        async with self.stage.action(code, egress=Egress(egress)) as sandbox:
+        kind = next(kind for kind in self.stage.driver.kinds if kind.startswith(language))
+        async with self.stage.action(code, kind=kind, egress=Egress(egress)) as sandbox:
             return json.loads((await sandbox.run(run_body(value), 60)).body)
 
     async def sibling(self, egress: str) -> Any:
@@ -296,9 +306,9 @@ class Remote:
 
 
 @contextmanager
-def world(egress: str, resolver: str = "public") -> Iterator[Remote]:
-    """A world whose platform allows at most that egress."""
-    command = [sys.executable, "-m", "tests.conformance.egress_world", egress, resolver]
+def world(egress: str, resolver: str = "public", *lacking: str) -> Iterator[Remote]:
+    """A world whose platform allows at most that egress, on a host that lacks forwarding or the programs named."""
+    command = [sys.executable, "-m", "tests.conformance.egress_world", egress, resolver, *lacking]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield Remote(process)
         process.communicate()

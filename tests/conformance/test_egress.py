@@ -107,6 +107,19 @@ def main(args):
 """
 
 
+def test_an_action_in_javascript_finds_names_and_reaches_what_is_public(internet: Remote, nodejs: str) -> None:
+    code = """
+const net = require('net')
+function main({ name, port }) {
+  return new Promise((resolve, reject) => {
+    net.connect(port, name).on('data', (text) => resolve({ text: String(text) })).on('error', reject)
+  })
+}
+"""
+    answer = internet.ask("run", "internet", code, {"name": NAME, "port": PORT}, nodejs)
+    assert answer == {"text": f"beyond, asked by {HOST}"}
+
+
 @pytest.mark.parametrize("resolver", RESOLVERS)
 def test_names_are_found_by_the_hosts_resolver_wherever_it_is(tools: None, resolver: str) -> None:
     with world("internet", resolver) as remote:
@@ -186,3 +199,26 @@ def test_a_firewall_that_takes_all_rules_along_opens_nothing_and_the_rules_come_
         reached = remote.ask("flushed")
     assert reached["at once"] == [ACCESS, ACCESS]
     assert reached["later"] == [ACCESS, f"beyond, asked by {HOST}"]
+
+
+@pytest.mark.parametrize("tool", ["ip", "nft"])
+def test_a_host_that_lacks_a_tool_gives_no_egress_and_says_so(tools: None, tool: str) -> None:
+    path = shutil.which(tool)
+    assert path
+    with world("internet", "public", path) as remote:
+        about = remote.ask("about")
+        reached = remote.probe("internet", (INTERNET, PORT), ("127.0.0.1", API_PORT))
+    assert about["egress"] == "none"
+    assert f"there is no `{tool}` on this host" in about["log"]
+    assert list(reached.values()) == ["ENETUNREACH", "the api, asked by 127.0.0.1"]
+
+
+def test_a_driver_says_what_it_gives(internet: Remote, everything: Remote) -> None:
+    assert internet.ask("about") == {"egress": "internet", "log": ""}
+    assert everything.ask("about") == {"egress": "all", "log": ""}
+
+
+def test_a_firewall_that_forwards_nothing_is_pointed_out(tools: None) -> None:
+    with world("internet", "public", "forwarding") as remote:
+        assert "the firewall of this host (ip filter) forwards nothing" in remote.ask("about")["log"]
+        assert remote.probe("internet", (INTERNET, PORT))[f"{INTERNET}:{PORT}"] != f"beyond, asked by {HOST}"

@@ -230,6 +230,9 @@ def host_rules(owner: Owner, uplink: Uplink, resolvers: Sequence[str], forwardin
         f"ip daddr {uplink.resolver(number)} meta l4proto {{ tcp, udp }} th dport 53 dnat ip to {address}"
         for number, address in enumerate(resolvers)
     ]
+    asked = [
+        f"ct status dnat ct original ip daddr {uplink.resolver(number)} accept" for number in range(len(resolvers))
+    ]
     names = ", ".join(f'"{name}"' for name in sorted(forwarding))
     link = f'iifname "{owner.link}"'
     return f"""
@@ -241,7 +244,7 @@ table inet {owner.table} {{
   }}
   chain input {{
     type filter hook input priority filter - 10; policy accept;
-    {link} ct status dnat accept
+    {_rules(f"{link} {rule}" for rule in asked)}
     {link} ip saddr {uplink.router(Egress.ALL)} accept
     {link} {_REFUSE}
   }}

@@ -1,6 +1,6 @@
-"""Makes and removes what `network` describes: namespaces, interfaces, rules. Runs in one thread of its own.
+"""Makes and removes what `network` describes: namespaces, interfaces, rules.
 
-The thread moves between network namespaces, which no other thread notices.
+For one thread: it moves between network namespaces, which no other thread notices.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ class Plumbing:
             _forbid_ipv6("all", "default")
             for name in ("all", "default"):
                 _write(_CONF / name / "send_redirects", "0")
+                _write(_CONF / name / "accept_source_route", "0")
             _write(_LOCK, "1")
             _nft(network.router_rules(uplink, resolvers, self._levels, connections))
             _ip(network.router_links(uplink, self._levels))
