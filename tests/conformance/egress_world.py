@@ -160,6 +160,11 @@ def main(args):
         later = await self.run("internet", PROBE, {"targets": [[HOST, PORT], [INTERNET, PORT]]})
         return {"at once": list(at_once.values()), "later": list(later.values())}
 
+    async def moved(self) -> Any:
+        """What an action reaches at an address that the host has only just been given."""
+        _ip("address add 203.0.113.77/32 dev eth0")
+        return list((await self.run("internet", PROBE, {"targets": [["203.0.113.77", PORT]]})).values())
+
     async def overlaps(self) -> Any:
         """What is there of two drivers, then of the second alone, then of none; and what an action reached."""
         second = _another()

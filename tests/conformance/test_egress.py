@@ -77,6 +77,11 @@ def main(args):
     assert got.startswith("the host") if what in ("host", "uplink") else got
 
 
+def test_an_action_is_refused_an_address_that_is_new_to_the_host(tools: None) -> None:
+    with world("internet") as remote:
+        assert remote.ask("moved") == [ACCESS]
+
+
 def test_an_action_reaches_no_other_sandbox_and_the_host_reaches_none(internet: Remote) -> None:
     answer = internet.ask("sibling", "internet")
     assert answer["itself"] == "the sandbox"
