@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,7 +81,7 @@ def mounts() -> set[str]:
 
 def network() -> set[str]:
     """Interfaces, and tables of rules where there is a tool that tells them."""
-    found = {f"interface {entry.name}" for entry in Path("/sys/class/net").iterdir()}
+    found = {f"interface {name}" for _, name in socket.if_nameindex()}
     if tool := shutil.which("nft", path="/usr/sbin:/usr/bin:/sbin:/bin"):
         listed = subprocess.run([tool, "list", "tables"], capture_output=True, text=True, check=False).stdout
         found |= set(listed.splitlines())
