@@ -191,6 +191,7 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_keep_alive=patience.idle_s,
             timeout_graceful_shutdown=max(1, round(drain_s)),
             backlog=2048,

@@ -12,6 +12,7 @@ Parts start in the order of `_start` and stop in the reverse, each after what de
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -45,6 +46,9 @@ from sabayon.store.sqlite import SqliteStore
 from sabayon.telemetry import configure_logging
 
 logger = logging.getLogger("sabayon")
+
+GARBAGE_THRESHOLD: Final = 20_000
+"""New objects that stay before the youngest are looked through; Python's 700 come with every other request."""
 
 _OWN_API_S: Final = 30.0
 """How long the platform waits for an answer of its own API before it takes it for lost."""
@@ -155,6 +159,7 @@ class Standalone:
         stack.push_async_callback(provider.aclose)
         await provider.start()
         self.ready_line = _ready_line(api_host, driver, properties)
+        _collect_rarely()
 
     async def _start_driver(self, stack: AsyncExitStack, server: HttpServer, port: int) -> SandboxDriver:
         settings = self._settings
@@ -224,6 +229,13 @@ class _Router:
             if scope["path"].startswith(prefix):
                 return await app(scope, receive, send)
         return None
+
+
+def _collect_rarely() -> None:
+    """What is here at the end of the start stays. Requests make no cycles of note, so looking for them can wait."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
 
 
 def _api_host(sock: socket.socket) -> str:
