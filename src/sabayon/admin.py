@@ -17,7 +17,7 @@ from sabayon.entity.names import MAX_SEGMENT_CHARS, is_segment
 from sabayon.errors import OperatorError
 from sabayon.settings import Settings
 from sabayon.store.base import Identities
-from sabayon.store.sqlite import SqliteStore
+from sabayon.store.sqlite import opened_identities
 
 T = TypeVar("T")
 
@@ -47,11 +47,8 @@ def on_identities(data_dir: Path, work: Callable[[Identities], Awaitable[T]]) ->
         raise OperatorError(f"{data_dir} holds no platform's data; start one with: sabayon up --data-dir {data_dir}")
 
     async def session() -> T:
-        store = await SqliteStore.open(path)
-        try:
-            return await work(store.identities)
-        finally:
-            await store.aclose()
+        async with opened_identities(path) as identities:
+            return await work(identities)
 
     return asyncio.run(session())
 

@@ -25,6 +25,7 @@ from sabayon.entity.exec import Exec
 from sabayon.errors import OperatorError, StoreUnavailable
 from sabayon.store.base import Put
 from sabayon.store.sqlite import SqliteStore
+from sabayon.store.sqlite.spool import SEGMENT_BYTES
 
 WRITERS = 8
 ACKNOWLEDGED_BEFORE_KILL = 400
@@ -53,8 +54,8 @@ def record(id: str, text: str = "") -> StoredActivation:
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(path)
+async def opened(path: Path, spool_bytes: int = SEGMENT_BYTES) -> AsyncIterator[SqliteStore]:
+    store = await SqliteStore.open(path, spool_bytes=spool_bytes)
     try:
         yield store
     finally:
@@ -213,7 +214,7 @@ def test_a_new_database_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
 
 async def fill_the_disk(path: Path) -> None:
     """Run out of space while writing, read, get space again, write; then what was acknowledged must be there."""
-    async with opened(path) as store:
+    async with opened(path, spool_bytes=SPACE_LEFT) as store:
         await store.artifacts.write([Put(action("before"), None)])
         unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (SPACE_LEFT, unlimited[1]))

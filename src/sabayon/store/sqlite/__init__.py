@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from sabayon.errors import StoreUnavailable
+from sabayon.errors import OperatorError, StoreUnavailable
 from sabayon.store.sqlite.artifacts import SqliteArtifacts
 from sabayon.store.sqlite.connection import prepare
 from sabayon.store.sqlite.identities import SqliteIdentities
 from sabayon.store.sqlite.reader import Reader
 from sabayon.store.sqlite.records import SqliteActivations, SqliteJournal, SqliteLedger
+from sabayon.store.sqlite.spool import SEGMENT_BYTES, Spool
 from sabayon.store.sqlite.writer import Writer
 
 logger = logging.getLogger("sabayon.store")
@@ -23,22 +25,31 @@ WATCH_S: Final = 0.5
 
 
 class SqliteStore:
-    """All ports on one database."""
+    """All ports on one database. One process at a time may have one: records are gathered beside the database."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, spool_bytes: int) -> None:
+        """Raises OSError."""
         self._reader = Reader(path)
         self.writer = Writer(path)
+        self._spool = Spool(path, self.writer, segment_bytes=spool_bytes)
         self.artifacts = SqliteArtifacts(self._reader, self.writer)
-        self.activations = SqliteActivations(self._reader, self.writer)
-        self.journal = SqliteJournal(self._reader, self.writer)
-        self.identities = SqliteIdentities(self._reader, self.writer, self.artifacts.forget)
+        self.activations = SqliteActivations(self._reader, self._spool)
+        self.journal = SqliteJournal(self._reader, self.writer, self._spool)
+        self.identities = SqliteIdentities(self._reader, self.writer, self._spool.settled, self.artifacts.forget)
         self._watcher: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, path: Path) -> SqliteStore:
-        """Open or make the database. Raises OperatorError with one line that says what to do."""
+    async def open(cls, path: Path, *, spool_bytes: int = SEGMENT_BYTES) -> SqliteStore:
+        """Open or make the database. Raises OperatorError with one line that says what to do.
+
+        spool_bytes: for each of the two files in which records are until the database has them.
+        """
         await asyncio.to_thread(prepare, path)
-        store = cls(path)
+        try:
+            store = cls(path, spool_bytes)
+        except OSError as error:
+            raise OperatorError(f"there is no room for records beside {path}: {error.strerror}") from error
+        await store._spool.recover()
         await store.identities.load()
         store._watcher = asyncio.create_task(store._watch(), name="store watcher")
         return store
@@ -71,5 +82,24 @@ class SqliteStore:
             self._watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watcher
+        await self._spool.aclose()
         await self.writer.aclose()
         self._reader.close()
+
+
+@contextlib.asynccontextmanager
+async def opened_identities(path: Path) -> AsyncIterator[SqliteIdentities]:
+    """The namespaces alone, which may be changed beside a platform that runs. Raises OperatorError."""
+
+    async def settled() -> None:
+        """Records that are under way are the other process's."""
+
+    await asyncio.to_thread(prepare, path)
+    reader, writer = Reader(path), Writer(path)
+    identities = SqliteIdentities(reader, writer, settled, lambda: None)
+    try:
+        await identities.load()
+        yield identities
+    finally:
+        await writer.aclose()
+        reader.close()

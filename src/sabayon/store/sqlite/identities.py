@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -23,9 +23,16 @@ _decoder = msgspec.json.Decoder(Identity)
 
 
 class SqliteIdentities:
-    """See the port. on_deleted: entities may have gone without the artifact store knowing."""
+    """See the port.
 
-    def __init__(self, reader: Reader, writer: Writer, on_deleted: Callable[[], None]) -> None:
+    settled: until all records are where `delete` finds them. on_deleted: entities may have gone without the artifact
+    store knowing.
+    """
+
+    def __init__(
+        self, reader: Reader, writer: Writer, settled: Callable[[], Awaitable[None]], on_deleted: Callable[[], None]
+    ) -> None:
+        self._settled = settled
         self._on_deleted = on_deleted
         self._reader = reader
         self._writer = writer
@@ -55,6 +62,7 @@ class SqliteIdentities:
             for statement in _BELONGING:
                 connection.execute(statement, (namespace,))
 
+        await self._settled()
         await self._writer.submit(work, is_durable=True)
         self._on_deleted()
         await self.load()

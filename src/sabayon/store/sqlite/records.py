@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sabayon.entity.activation import StoredActivation
 from sabayon.store.base import Filter
 from sabayon.store.sqlite.reader import Reader
+from sabayon.store.sqlite.spool import Spool
 from sabayon.store.sqlite.writer import Writer
 
 
 class SqliteActivations:
     """See the port."""
 
-    def __init__(self, reader: Reader, writer: Writer) -> None:
+    def __init__(self, reader: Reader, spool: Spool) -> None:
         self._reader = reader
-        self._writer = writer
+        self._spool = spool
 
     async def put(self, record: StoredActivation, *, settles: bool = False) -> None:
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR IGNORE INTO activations VALUES (?, ?, ?, ?, ?, ?)", record)
-            if settles:
-                connection.execute("DELETE FROM journal WHERE id = ?", (record.activation_id,))
-
-        await self._writer.submit(work, is_durable=False, is_alone=False)
+        await self._spool.put(record, settles=settles)
 
     async def read(self, namespace: str, activation_id: str) -> bytes | None:
+        if (recent := self._spool.find(activation_id)) is not None:
+            return recent.record if recent.namespace == namespace else None
         query = "SELECT record FROM activations WHERE id = ? AND namespace = ?"
         rows = await self._reader.rows(query, activation_id, namespace)
         return rows[0][0] if rows else None
 
     async def list(self, namespace: str, filter: Filter, *, skip: int, limit: int) -> Sequence[bytes]:
+        await self._spool.settled()
         where, values = _selection(namespace, filter)
         query = f"SELECT summary FROM activations WHERE {where} ORDER BY start DESC LIMIT ? OFFSET ?"
         return [row[0] for row in await self._reader.rows(query, *values, limit, skip)]
 
     async def count(self, namespace: str, filter: Filter) -> int:
+        await self._spool.settled()
         where, values = _selection(namespace, filter)
         return int((await self._reader.rows(f"SELECT count(*) FROM activations WHERE {where}", *values))[0][0])
 
@@ -52,9 +51,10 @@ def _selection(namespace: str, filter: Filter) -> tuple[str, list[Any]]:
 class SqliteJournal:
     """See the port."""
 
-    def __init__(self, reader: Reader, writer: Writer) -> None:
+    def __init__(self, reader: Reader, writer: Writer, spool: Spool) -> None:
         self._reader = reader
         self._writer = writer
+        self._spool = spool
 
     async def append(self, activation_id: str, message: bytes) -> None:
         query = "INSERT OR REPLACE INTO journal (id, message) VALUES (?, ?)"
@@ -63,6 +63,7 @@ class SqliteJournal:
         )
 
     async def pending(self) -> Mapping[str, bytes]:
+        await self._spool.settled()
         return dict(await self._reader.rows("SELECT id, message FROM journal ORDER BY number"))
 
 

@@ -1,0 +1,176 @@
+"""Records between their answer and the database: when the process is killed, the database is locked, a file is torn."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from sabayon.data_directory import DATABASE
+from sabayon.entity.activation import Activation, Outcome, Response, StoredActivation, stored
+from sabayon.errors import OperatorError, StoreUnavailable
+from sabayon.store.base import Filter
+from sabayon.store.sqlite import SqliteStore
+from sabayon.store.sqlite.segment import Segment
+from sabayon.store.sqlite.spool import MAX_ENTRY_BYTES, paths_of
+
+SMALL_SPOOL = 64 * 1024
+
+
+def record(number: int, text: str = "") -> StoredActivation:
+    return stored(
+        Activation(
+            activation_id=f"{number:032x}",
+            name="a",
+            namespace="ns",
+            response=Response(Outcome.SUCCESS, Raw(b'{"text":"' + text.encode() + b'"}')),
+            start=number,
+            end=number,
+            subject="someone",
+            version="0.0.1",
+        )
+    )
+
+
+def on_store(path: Path, work: Callable[[SqliteStore], Coroutine[Any, Any, None]], **options: Any) -> None:
+    async def main() -> None:
+        store = await SqliteStore.open(path, **options)
+        try:
+            await work(store)
+        finally:
+            await store.aclose()
+
+    asyncio.run(main())
+
+
+async def put_and_be_killed(path: Path) -> None:
+    store = await SqliteStore.open(path)
+    await store.journal.append(record(1).activation_id, b"message")
+    for number in range(20):
+        await store.activations.put(record(number), settles=number == 1)
+    os.kill(os.getpid(), signal.SIGKILL)  # before the first of them can be in the database
+
+
+def killed_with_records(path: Path) -> None:
+    done = subprocess.run([sys.executable, __file__, str(path)], timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT count(*) FROM activations").fetchone() == (0,)
+    connection.close()
+
+
+def test_records_that_the_database_did_not_have_yet_are_there_after_a_kill(tmp_path: Path) -> None:
+    killed_with_records(tmp_path / DATABASE)
+
+    async def check(store: SqliteStore) -> None:
+        assert await store.journal.pending() == {}
+        assert await store.activations.count("ns", Filter()) == 20
+        assert await store.activations.read("ns", record(19).activation_id) == record(19).record
+
+    on_store(tmp_path / DATABASE, check)
+    on_store(tmp_path / DATABASE, check)  # they are not inserted twice, nor lost by the second start
+
+
+def test_an_entry_that_was_cut_short_is_left_out_and_those_before_it_are_not(tmp_path: Path) -> None:
+    killed_with_records(tmp_path / DATABASE)
+    spool = max(paths_of(tmp_path / DATABASE), key=lambda path: path.read_bytes().count(b"activationId"))
+    content = spool.read_bytes()
+    last = content.rindex(b'"activationId"')
+    spool.write_bytes(content[:last] + b"\xff" + content[last + 1 :])
+
+    async def check(store: SqliteStore) -> None:
+        assert await store.activations.count("ns", Filter()) == 19
+
+    on_store(tmp_path / DATABASE, check)
+
+
+def test_a_record_is_seen_by_its_id_and_in_lists_as_soon_as_it_is_put(tmp_path: Path) -> None:
+    async def check(store: SqliteStore) -> None:
+        await store.activations.put(record(1))
+        assert await store.activations.read("ns", record(1).activation_id) == record(1).record
+        assert await store.activations.read("other", record(1).activation_id) is None
+        assert await store.activations.list("ns", Filter(), skip=0, limit=10) == [record(1).summary]
+
+    on_store(tmp_path / DATABASE, check)
+
+
+def test_many_records_are_inserted_together(tmp_path: Path) -> None:
+    async def check(store: SqliteStore) -> None:
+        commits = store.writer.commits
+        for number in range(500):
+            await store.activations.put(record(number))
+        assert await store.activations.count("ns", Filter()) == 500
+        assert store.writer.commits - commits <= 3
+
+    on_store(tmp_path / DATABASE, check)
+
+
+def test_records_past_the_room_of_the_spool_wait_for_the_database_and_are_all_kept(tmp_path: Path) -> None:
+    async def check(store: SqliteStore) -> None:
+        await asyncio.gather(*(store.activations.put(record(number, "x" * 2000)) for number in range(300)))
+        assert await store.activations.count("ns", Filter()) == 300
+
+    on_store(tmp_path / DATABASE, check, spool_bytes=SMALL_SPOOL)
+
+
+def test_a_record_larger_than_the_spool_takes_goes_to_the_database_by_itself(tmp_path: Path) -> None:
+    large = record(1, "x" * MAX_ENTRY_BYTES)
+
+    async def check(store: SqliteStore) -> None:
+        await store.activations.put(large)
+        assert await store.activations.read("ns", large.activation_id) == large.record
+
+    on_store(tmp_path / DATABASE, check, spool_bytes=SMALL_SPOOL)
+
+
+def test_while_the_database_takes_nothing_records_are_kept_until_the_spool_is_full(tmp_path: Path) -> None:
+    """Another program has locked it; what was kept is there when it lets go, and what was refused is not."""
+    path = tmp_path / DATABASE
+    kept: list[StoredActivation] = []
+
+    async def fill(store: SqliteStore) -> None:
+        await store.writer.submit(lambda connection: connection.execute("PRAGMA busy_timeout = 50"), is_durable=False)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="locked"):
+            for number in range(1000):
+                await store.activations.put(record(number, "x" * 2000))
+                kept.append(record(number, "x" * 2000))
+        assert await store.activations.read("ns", kept[-1].activation_id) == kept[-1].record
+        other.execute("ROLLBACK")
+        other.close()
+        assert await store.activations.count("ns", Filter()) == len(kept)
+
+    on_store(path, fill, spool_bytes=SMALL_SPOOL)
+    assert len(kept) > 10
+
+
+def test_a_disk_without_room_for_the_spool_is_said_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match="no room for records"):
+        on_store(tmp_path / DATABASE, lambda _: asyncio.sleep(0), spool_bytes=1 << 60)
+
+
+def test_what_is_cleared_is_gone_also_where_new_entries_are_shorter(tmp_path: Path) -> None:
+    path = tmp_path / "segment"
+    segment = Segment(path, 4096)
+    assert segment.append(b"a" * 100)
+    assert segment.append(b"b" * 100)
+    segment.clear()
+    assert segment.append(b"c")
+    segment.close()
+    reopened = Segment(path, 4096)
+    assert list(reopened.entries()) == [b"c"]
+    reopened.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(put_and_be_killed(Path(sys.argv[1])))
