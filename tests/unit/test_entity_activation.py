@@ -13,11 +13,11 @@ from sabayon.entity.activation import (
     Activation,
     Outcome,
     Response,
-    encode_record,
     encode_summary,
     error_response,
     name_filter,
     new_activation_id,
+    record_without_logs,
     stored,
 )
 from sabayon.entity.parameters import parameter
@@ -48,7 +48,7 @@ def trigger_activation() -> Activation:
 
 
 def test_the_record_of_an_action() -> None:
-    assert encode_record(activation()).decode() == (
+    assert activation().record.decode() == (
         f'{{"activationId":"{ID}",'
         '"annotations":[{"key":"path","value":"acme/imaging/resize"},{"key":"kind","value":"python:3.11"}],'
         '"duration":0,"end":1767225601257,"logs":["line"],"name":"resize","namespace":"guest","publish":false,'
@@ -67,7 +67,7 @@ def test_an_action_in_a_list() -> None:
 
 
 def test_the_record_of_a_trigger_has_no_end_and_no_duration() -> None:
-    record = msgspec.json.decode(encode_record(trigger_activation()))
+    record = msgspec.json.decode(trigger_activation().record)
     assert {"end", "duration", "cause"}.isdisjoint(record)
     assert record["response"] == {"result": {}, "status": "success", "success": True}
 
@@ -79,7 +79,7 @@ def test_a_trigger_in_a_list_has_no_status_code_either() -> None:
 
 
 def test_a_cause_is_shown_where_there_is_one() -> None:
-    assert msgspec.json.decode(encode_record(activation(cause="c" * 32)))["cause"] == "c" * 32
+    assert msgspec.json.decode(activation(cause="c" * 32).record)["cause"] == "c" * 32
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_each_outcome_has_a_number_a_text_and_a_status(
     outcome: Outcome, code: int, status: str, http_status: int
 ) -> None:
     ended = activation(response=error_response(outcome, 'it said "no"'))
-    record = msgspec.json.decode(encode_record(ended))
+    record = msgspec.json.decode(ended.record)
     assert record["response"] == {"result": {"error": 'it said "no"'}, "status": status, "success": code == 0}
     assert "statusCode" not in record
     assert msgspec.json.decode(encode_summary(ended))["statusCode"] == code
@@ -103,15 +103,15 @@ def test_each_outcome_has_a_number_a_text_and_a_status(
 
 
 def test_keys_are_sorted_in_both_views() -> None:
-    for text in (encode_record(activation(cause="c" * 32)), encode_summary(activation(cause="c" * 32))):
+    for text in (activation(cause="c" * 32).record, encode_summary(activation(cause="c" * 32))):
         keys = list(msgspec.json.decode(text))
         assert keys == sorted(keys)
 
 
 def test_other_logs_can_be_shown_than_the_record_has() -> None:
     ended = activation()
-    assert msgspec.json.decode(encode_record(ended, logs=()))["logs"] == []
-    assert msgspec.json.decode(encode_record(ended))["logs"] == ["line"]
+    assert msgspec.json.decode(record_without_logs(ended))["logs"] == []
+    assert msgspec.json.decode(ended.record)["logs"] == ["line"]
 
 
 @pytest.mark.parametrize(("result", "is_array"), [(b"[1]", True), (b'{"a":[]}', False)])
@@ -135,7 +135,7 @@ def test_lists_are_filtered_by_the_package_that_was_called(annotations: Any, exp
 
 def test_the_store_keeps_both_views_and_what_lists_select_by() -> None:
     kept = stored(activation())
-    assert kept.record == encode_record(activation())
+    assert kept.record == activation().record
     assert kept.summary == encode_summary(activation())
     assert kept[:4] == (ID, "guest", "imaging/resize", 1767225601000)
 

@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "sabayon"
 
-COMMON = {"errors", "messages"}
+COMMON = {"deadlines", "errors", "messages"}
 ROOMS = {
     "entity": set(),
     "store": {"entity", "settings"},
@@ -26,6 +26,7 @@ ROOMS = {
     "telemetry": set(),
     "serving": set(),
     "data_directory": set(),
+    "deadlines": set(),
     "messages": set(),
     "errors": set(),
 }

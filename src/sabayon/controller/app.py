@@ -7,13 +7,13 @@ headers, what a handler refuses with them.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import re
 import string
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -28,7 +28,6 @@ from sabayon.controller.entitlement import Entitlement
 from sabayon.controller.http import (
     JSON,
     FrameworkRejection,
-    Headers,
     Request,
     Response,
     error_response,
@@ -47,11 +46,6 @@ from sabayon.errors import Conflict, Corrupt, Rejection, StoreUnavailable
 MAX_URI_BYTES: Final = 8192
 HANDLER_S: Final = 65.0
 
-_CORS: Final[Headers] = (
-    ("Access-Control-Allow-Origin", "*"),
-    ("Access-Control-Allow-Headers", "Authorization, Origin, X-Requested-With, Content-Type, Accept, User-Agent"),
-    ("Access-Control-Allow-Methods", "GET, DELETE, POST, PUT, HEAD"),
-)
 _TRANSACTION_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _ALPHABET = ((string.ascii_letters + string.digits).encode() * 5)[:256]
 """A letter or digit for each byte."""
@@ -95,7 +89,7 @@ class App:
         raw_path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
         if len(raw_path) + len(query) + bool(query) > MAX_URI_BYTES:
             raise PlainAnswer(414, messages.URI_TOO_LONG.format(limit=MAX_URI_BYTES))
-        segments = tuple(unquote(s, errors="replace") if "%" in s else s for s in raw_path.split("/")[1:])
+        segments = _segments(raw_path)
         method, accepted_ms = scope["method"], self._services.now_ms()
         is_api = segments[:2] == _API_SEGMENTS
         if method == "OPTIONS":
@@ -106,7 +100,7 @@ class App:
             elif method == "GET" and (document := _open_document(segments[2:])):
                 response = document
             else:
-                body = await read_body(receive, headers)
+                body = await read_body(receive, headers, self._services.deadlines)
                 parsed = parse_query(query)
                 request = Request(method, segments[2:], parsed, headers, body, transaction_id, accepted_ms)
                 response = await self._handle(request)
@@ -123,17 +117,17 @@ class App:
         except FrameworkRejection:
             raise
         except Rejection as rejection:
-            return error_response(rejection.status, rejection.text, request.transaction_id, _CORS)
+            return error_response(rejection.status, rejection.text, request.transaction_id, has_cors=True)
         except Exception as error:
             return _failure(error, request.transaction_id)
-        return response._replace(headers=(*_CORS, *response.headers))
+        return response._replace(has_cors=True)
 
     async def _enter(self, request: Request, identity: Identity, route: Route) -> Response:
         """Throttle, entitle, handle. Raises what those raise."""
         limits = effective_limits(self._services.limits, identity.limits)
         slot = self._slot(identity, route, limits)
         try:
-            async with asyncio.timeout(HANDLER_S):
+            with self._services.deadlines.within(HANDLER_S):
                 await route.check(self._entitlement, identity)
                 call = Call(
                     request,
@@ -162,6 +156,12 @@ class App:
         return _NO_SLOT
 
 
+@lru_cache(1024)
+def _segments(raw_path: str) -> tuple[str, ...]:
+    """What stands between the slashes, decoded."""
+    return tuple(unquote(text, errors="replace") if "%" in text else text for text in raw_path.split("/")[1:])
+
+
 _NO_SLOT = Slot(lambda: None)
 
 
@@ -181,8 +181,8 @@ def _transaction_id(given: str | None) -> str:
 
 
 def _options(*, is_api: bool) -> Response:
-    headers = _CORS if is_api else (("Access-Control-Allow-Methods", "OPTIONS, GET, POST"),)
-    return text_response("OK")._replace(headers=headers)
+    headers = () if is_api else (("Access-Control-Allow-Methods", "OPTIONS, GET, POST"),)
+    return text_response("OK")._replace(headers=headers, has_cors=is_api)
 
 
 def _outside_of_api(method: str, segments: tuple[str, ...], transaction_id: str, services: Services) -> Response:
@@ -206,9 +206,9 @@ def _open_document(segments: tuple[str, ...]) -> Response | None:
     """The documents under `/api/v1` that need no key."""
     match segments:
         case () | ("",):
-            return info.api_info()._replace(headers=_CORS)
+            return info.api_info()._replace(has_cors=True)
         case ("api-docs",) | ("api-docs", ""):
-            return info.api_docs()._replace(headers=_CORS)
+            return info.api_docs()._replace(has_cors=True)
         case ("docs",):
             return info.docs_redirect(info.API_PATH)
         case ("docs", "index.html"):
@@ -241,7 +241,7 @@ def _failure(error: Exception, transaction_id: str) -> Response:
     else:
         logger.error("tx=%s: unexpected failure", transaction_id, exc_info=error)
         status, text = 500, messages.INTERNAL_ERROR
-    return error_response(status, text, transaction_id, _CORS)
+    return error_response(status, text, transaction_id, has_cors=True)
 
 
 def _log(scope: dict[str, Any], status: int, size: int, transaction_id: str, started: float) -> None:

@@ -22,7 +22,6 @@ from sabayon.controller.conductor import run_composition
 from sabayon.controller.entitlement import Entitlement, Right
 from sabayon.controller.payload import Payload, inputs
 from sabayon.controller.resolve import Resolved, resolve_action
-from sabayon.controller.running import outcome_within
 from sabayon.controller.sequence import run_sequence
 from sabayon.controller.services import Services
 from sabayon.entity.action import Action
@@ -136,7 +135,7 @@ class Execution:
         invocation = Invocation(new_activation_id(), resolved, payload, services.now_ms())
         message = message_of(self._caller, invocation, blocking=True, cause=parent.activation_id)
         future = services.running.adopt(invocation.activation_id, services.bus.dispatch(message))
-        activation = await outcome_within(future, resolved.action.limits.timeout + COMPONENT_GRACE_MS)
+        activation = await services.running.outcome_within(future, resolved.action.limits.timeout + COMPONENT_GRACE_MS)
         if activation is None:
             raise ComponentTimeout(invocation.activation_id)
         return Finished(activation, resolved.action.limits.memory)

@@ -17,6 +17,12 @@ HTML = "text/html; charset=UTF-8"
 
 Headers = tuple[tuple[str, str], ...]
 
+CORS: Final[Headers] = (
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Allow-Headers", "Authorization, Origin, X-Requested-With, Content-Type, Accept, User-Agent"),
+    ("Access-Control-Allow-Methods", "GET, DELETE, POST, PUT, HEAD"),
+)
+
 MAX_NUMBER_CHARS: Final = 100
 
 _encoder = msgspec.json.Encoder()
@@ -43,13 +49,17 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """One answer. `headers` come on top of those every answer has. parts: what follows `body`, as it becomes ready."""
+    """One answer. `headers` come on top of those every answer has. parts: what follows `body`, as it becomes ready.
+
+    has_cors: whether pages of other origins are told that they may read it.
+    """
 
     status: int
     body: bytes = b""
     content_type: str = JSON
     headers: Headers = ()
     parts: AsyncIterator[bytes] | None = None
+    has_cors: bool = False
 
 
 def json_response(value: Any, status: int = 200, headers: Headers = ()) -> Response:
@@ -72,9 +82,12 @@ def html_response(page: str) -> Response:
     return Response(200, page.encode(), HTML)
 
 
-def error_response(status: int, text: str, transaction_id: str, headers: Headers = ()) -> Response:
+def error_response(
+    status: int, text: str, transaction_id: str, headers: Headers = (), *, has_cors: bool = False
+) -> Response:
     """The error body: `code` is the transaction id, never a number."""
-    return json_response({"code": transaction_id, "error": text}, status, headers)
+    body = _encoder.encode({"code": transaction_id, "error": text})
+    return Response(status, body, JSON, headers, has_cors=has_cors)
 
 
 class FrameworkRejection(Rejection):

@@ -16,9 +16,8 @@ from sabayon.controller.http import (
 )
 from sabayon.controller.payload import Payload, parse_payload
 from sabayon.controller.query import boolean
-from sabayon.controller.running import outcome_within
 from sabayon.controller.submit import accept, prepare, start
-from sabayon.entity.activation import Activation, encode_record
+from sabayon.entity.activation import Activation, record_without_logs
 from sabayon.entity.names import EntityName
 from sabayon.errors import Rejection
 
@@ -45,7 +44,7 @@ async def invoke_action(call: Call) -> Response:
     if not options.blocking:
         await accept(caller, invocation, release)
         return accepted_response(invocation.activation_id)
-    activation = await outcome_within(start(caller, invocation, release), options.timeout_ms)
+    activation = await call.services.running.outcome_within(start(caller, invocation, release), options.timeout_ms)
     if activation is None:
         return accepted_response(invocation.activation_id)
     return _completed_response(activation, options, has_logs=invocation.is_composite)
@@ -101,6 +100,6 @@ def _completed_response(activation: Activation, options: _Options, *, has_logs: 
     if options.only_result or response.is_array:
         body = bytes(response.result)
     else:
-        body = encode_record(activation, logs=None if has_logs else ())
+        body = activation.record if has_logs else record_without_logs(activation)
     headers = ((ACTIVATION_ID_HEADER, activation.activation_id),)
     return raw_json_response(body, response.outcome.http_status, headers)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -19,12 +21,14 @@ _INTEGER: Final = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _INT64: Final = 1 << 63
 
 Query = Mapping[str, str]
+_EMPTY: Final[Query] = MappingProxyType({})
 
 
+@lru_cache(1024)
 def parse_query(text: str) -> Query:
     """First occurrence of each parameter. Raises FrameworkRejection 400 when it cannot be decoded."""
     if not text:
-        return {}
+        return _EMPTY
     if _BAD_ESCAPE.search(text):
         raise FrameworkRejection(400, messages.MALFORMED_QUERY_STRING)
     query: dict[str, str] = {}
@@ -34,7 +38,7 @@ def parse_query(text: str) -> Query:
             query.setdefault(unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict"))
     except UnicodeDecodeError as error:
         raise FrameworkRejection(400, messages.MALFORMED_QUERY_STRING) from error
-    return query
+    return MappingProxyType(query)
 
 
 def boolean(query: Query, name: str, default: bool) -> bool:

@@ -7,6 +7,7 @@ exist. Names are checked only on paths that do.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from sabayon import messages
@@ -84,6 +85,7 @@ _ACTIVATION_PARTS: Final[dict[tuple[str, ...], Handler]] = {
 }
 
 
+@lru_cache(1024)
 def find_route(method: str, segments: tuple[str, ...], own_namespace: str) -> Route:
     """The route of a path below `/api/v1/`. Raises FrameworkRejection 404, Rejection 400."""
     if segments[0] != "namespaces":

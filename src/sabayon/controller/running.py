@@ -8,6 +8,8 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from sabayon.deadlines import Deadlines
+
 T = TypeVar("T")
 
 logger = logging.getLogger("sabayon.controller")
@@ -23,7 +25,8 @@ class Running:
     An id may be adopted again while its earlier work is still under way; the last one counts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, deadlines: Deadlines) -> None:
+        self._deadlines = deadlines
         self._work: dict[str, asyncio.Future[Any]] = {}
 
     def __contains__(self, activation_id: str) -> bool:
@@ -62,24 +65,22 @@ class Running:
                 while self._work:
                     await asyncio.wait(tuple(self._work.values()))
 
+    async def outcome_within(self, future: asyncio.Future[T], timeout_ms: int) -> T | None:
+        """The result of `future`, or None when it takes longer. Neither that nor cancellation touches the future.
 
-async def outcome_within(future: asyncio.Future[T], timeout_ms: int) -> T | None:
-    """The result of `future`, or None when it takes longer. Neither that nor cancellation touches the future.
+        `asyncio.wait` would do, at four times the cost.
+        """
+        waiter: asyncio.Future[None] = future.get_loop().create_future()
 
-    `asyncio.wait` would do, at four times the cost.
-    """
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
+        def wake(_: object = None) -> None:
+            if not waiter.done():
+                waiter.set_result(None)
 
-    def wake(_: object = None) -> None:
-        if not waiter.done():
-            waiter.set_result(None)
-
-    timer = loop.call_later(timeout_ms / 1000, wake)
-    future.add_done_callback(wake)
-    try:
-        await waiter
-    finally:
-        timer.cancel()
-        future.remove_done_callback(wake)
-    return future.result() if future.done() else None
+        deadline = self._deadlines.begin(timeout_ms / 1000, wake)
+        future.add_done_callback(wake)
+        try:
+            await waiter
+        finally:
+            deadline.cancel()
+            future.remove_done_callback(wake)
+        return future.result() if future.done() else None

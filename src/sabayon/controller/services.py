@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sabayon.bus.base import Bus
 from sabayon.controller.running import Running
 from sabayon.controller.turns import Turns
+from sabayon.deadlines import Deadlines
 from sabayon.entity.limits import SystemLimits
 from sabayon.entity.manifest import Manifest
 from sabayon.store.base import Activations, Artifacts, Identities, Journal
@@ -19,7 +20,7 @@ class Services:
 
     now_ms: the wall clock in epoch ms. running: the owner of activations in flight.
     is_execute_only: whether what other namespaces share can be run but not read.
-    rule_turns: whose turn it is to write rules, by their namespace.
+    rule_turns: whose turn it is to write rules, by their namespace. deadlines: of requests and of those who wait.
     """
 
     artifacts: Artifacts
@@ -31,5 +32,9 @@ class Services:
     limits: SystemLimits
     now_ms: Callable[[], int]
     is_execute_only: bool = False
-    running: Running = field(default_factory=Running)
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    running: Running = field(init=False)
     rule_turns: Turns = field(default_factory=Turns)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "running", Running(self.deadlines))

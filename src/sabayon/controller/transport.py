@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from sabayon import messages
-from sabayon.controller.http import Response, text_response
+from sabayon.controller.http import CORS, Response, text_response
+from sabayon.deadlines import Deadlines
 from sabayon.entity.limits import MB
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -25,7 +25,10 @@ class PlainAnswer(Exception):
         self.response = text_response(text, status)
 
 
-async def read_body(receive: Receive, headers: dict[str, str]) -> bytes:
+_CORS: Final = tuple((name.encode(), value.encode()) for name, value in CORS)
+
+
+async def read_body(receive: Receive, headers: dict[str, str], deadlines: Deadlines) -> bytes:
     """The whole body. Raises PlainAnswer 413, 408, or 400 when the client goes away before its end."""
     declared = headers.get("content-length")
     if declared is None and "transfer-encoding" not in headers:
@@ -35,7 +38,7 @@ async def read_body(receive: Receive, headers: dict[str, str]) -> bytes:
     parts: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(BODY_S):
+        with deadlines.within(BODY_S):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -53,10 +56,11 @@ async def read_body(receive: Receive, headers: dict[str, str]) -> bytes:
 
 async def send_response(send: Send, response: Response, transaction_id: str) -> int:
     """Send `response` with the headers that every answer has. The size of its body in bytes."""
-    headers = [
-        (b"x-request-id", transaction_id.encode("latin-1")),
-        *((name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers),
-    ]
+    headers = [(b"x-request-id", transaction_id.encode("latin-1"))]
+    if response.has_cors:
+        headers += _CORS
+    for name, value in response.headers:
+        headers.append((name.encode("latin-1"), value.encode("latin-1")))
     if response.status != 204 and response.parts is None:
         headers.append((b"content-length", str(len(response.body)).encode()))
     if response.body:

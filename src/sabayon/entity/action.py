@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import msgspec
 
 from sabayon.entity.exec import Exec
@@ -10,8 +12,11 @@ from sabayon.entity.names import EntityName
 from sabayon.entity.parameters import Parameters, find, has, is_truthy
 
 
-class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """An action or a sequence, in the shape of the wire. `namespace` is `ns` or `ns/pkg`, `updated` epoch ms."""
+class Action(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """An action or a sequence, in the shape of the wire. `namespace` is `ns` or `ns/pkg`, `updated` epoch ms.
+
+    What every invocation asks of it is worked out once: the store hands out the same object until it changes.
+    """
 
     annotations: Parameters = ()
     exec: Exec
@@ -23,21 +28,21 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     updated: int
     version: str
 
-    @property
+    @cached_property
     def entity_name(self) -> EntityName:
         return EntityName(self.name, self.namespace)
 
-    @property
+    @cached_property
     def is_conductor(self) -> bool:
         """Whether invoking it drives a composition."""
         return not self.exec.is_sequence and is_truthy(self.annotations, "conductor", absent=False)
 
-    @property
+    @cached_property
     def exposes_api_key(self) -> bool:
         """Whether its container is given the invoker's key; actions from before the annotation existed are."""
         return is_truthy(self.annotations, "provide-api-key", absent=True)
 
-    @property
+    @cached_property
     def egress(self) -> str | None:
         """What its container may reach at most, as its author says; None when that is left to the platform."""
         return str(find(self.annotations, "egress")) if has(self.annotations, "egress") else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
@@ -54,7 +55,7 @@ def error_response(outcome: Outcome, text: str, size: int | None = None) -> Resp
     return Response(outcome, Raw(msgspec.json.encode({"error": text})), size)
 
 
-class Activation(msgspec.Struct, frozen=True, kw_only=True):
+class Activation(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One run of an action, a sequence or a trigger.
 
     namespace: the caller's. start, end: epoch ms; end is None for triggers. duration: ms, not always end - start.
@@ -73,6 +74,11 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True):
     start: int
     subject: str
     version: str
+
+    @cached_property
+    def record(self) -> bytes:
+        """The full record as JSON, encoded once: it is stored, and sent to the one who waits."""
+        return _encode(self, self.logs)
 
 
 class _ResponseView(msgspec.Struct, frozen=True):
@@ -134,8 +140,12 @@ def new_activation_id() -> str:
     return secrets.token_hex(16)
 
 
-def encode_record(activation: Activation, *, logs: tuple[str, ...] | None = None) -> bytes:
-    """The full record as JSON, with other `logs` if given."""
+def record_without_logs(activation: Activation) -> bytes:
+    """The record as JSON, its list of logs empty."""
+    return _encode(activation, ()) if activation.logs else activation.record
+
+
+def _encode(activation: Activation, logs: tuple[str, ...]) -> bytes:
     response = activation.response
     return _encoder.encode(
         _RecordView(
@@ -144,7 +154,7 @@ def encode_record(activation: Activation, *, logs: tuple[str, ...] | None = None
             _or_unset(activation.cause),
             _or_unset(activation.duration),
             _or_unset(activation.end),
-            activation.logs if logs is None else logs,
+            logs,
             activation.name,
             activation.namespace,
             False,
@@ -188,28 +198,25 @@ def stored(activation: Activation) -> StoredActivation:
         activation.namespace,
         name_filter(activation),
         activation.start,
-        encode_record(activation),
+        activation.record,
         encode_summary(activation),
     )
 
 
 def name_filter(activation: Activation) -> str:
     """`action`, or `package/action` where the package is the binding's if the call went through one."""
-    path = _text(activation.annotations, "binding") or _package_path(_text(activation.annotations, "path"))
-    package = (path or "").partition("/")[2]
+    package = ""
+    for annotation in activation.annotations:
+        if annotation.key == "binding":
+            return f"{_text(annotation).partition('/')[2]}/{activation.name}"
+        if annotation.key == "path":
+            package = _text(annotation).rpartition("/")[0].partition("/")[2]
     return f"{package}/{activation.name}" if package else activation.name
 
 
-def _package_path(path: str | None) -> str | None:
-    return path.rpartition("/")[0] if path else None
-
-
-def _text(annotations: tuple[Parameter, ...], key: str) -> str | None:
-    for annotation in annotations:
-        if annotation.key == key:
-            value = msgspec.json.decode(annotation.value)
-            return value if isinstance(value, str) else None
-    return None
+def _text(annotation: Parameter) -> str:
+    value = msgspec.json.decode(annotation.value)
+    return value if isinstance(value, str) else ""
 
 
 def _or_unset(value: Any) -> Any:

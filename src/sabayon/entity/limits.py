@@ -208,6 +208,7 @@ def check_limits(patch: LimitsPatch, allowed: EffectiveLimits) -> None:
         raise Rejection(400, messages.instances_exceed(allowed.concurrent_invocations))
 
 
+@lru_cache(maxsize=1024)
 def limits_out_of_bounds(limits: LimitsPatch | ActionLimits, allowed: EffectiveLimits) -> str | None:
     """Which of `limits` is the first that is not allowed; None when all are, or are not mentioned."""
     checks = (

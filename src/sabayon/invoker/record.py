@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from sabayon.bus.base import ActivationMessage
@@ -9,6 +10,9 @@ from sabayon.entity.activation import Activation, Response
 from sabayon.entity.parameters import Parameter, parameter
 
 UNKNOWN_KIND = "unknown"
+
+_parameter = lru_cache(4096, typed=True)(parameter)
+"""Most annotations of an action's records are the same in all of them."""
 
 
 class Times(NamedTuple):
@@ -66,20 +70,20 @@ def _record(
 def _annotations(message: ActivationMessage, times: Times, *, is_timeout: bool) -> list[Parameter]:
     action = message.action
     annotations = [
-        parameter("limits", action.limits),
-        parameter("path", action.entity_name.id),
-        parameter("kind", action.exec.kind),
-        parameter("timeout", is_timeout),
+        _parameter("limits", action.limits),
+        _parameter("path", action.entity_name.id),
+        _parameter("kind", action.exec.kind),
+        _parameter("timeout", is_timeout),
     ]
     if message.cause is not None:
-        annotations.append(parameter("causedBy", "sequence"))
+        annotations.append(_parameter("causedBy", "sequence"))
     if times.init_ms is not None:
-        annotations.append(parameter("initTime", times.init_ms))
-    annotations.append(parameter("waitTime", times.wait_ms))
+        annotations.append(_parameter("initTime", times.init_ms))
+    annotations.append(_parameter("waitTime", times.wait_ms))
     if message.binding is not None:
-        annotations.append(parameter("binding", message.binding))
+        annotations.append(_parameter("binding", message.binding))
     return annotations
 
 
 def _origin(message: ActivationMessage) -> list[Parameter]:
-    return [] if message.cause is None else [parameter("causedBy", "sequence")]
+    return [] if message.cause is None else [_parameter("causedBy", "sequence")]
