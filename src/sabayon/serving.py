@@ -188,6 +188,7 @@ class HttpServer:
             http=functools.partial(BoundedProtocol, patience=patience),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
+            interface="asgi3",
             log_config=None,
             access_log=False,
             server_header=False,

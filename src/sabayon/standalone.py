@@ -19,7 +19,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -147,7 +147,7 @@ class Standalone:
             now_ms=_now_ms,
             is_execute_only=settings.shared_packages_execute_only,
         )
-        router.mount("/", create_app(services, is_access_logged=settings.access_log))
+        router.mount("", create_app(services, is_access_logged=settings.access_log))
         client = Client(api_host, system.auth_key, is_direct=True, timeout_s=_OWN_API_S)
         policy = Policy(settings.alarms_seconds, settings.alarms_spread_s, settings.alarms_strict)
         provider = AlarmsProvider(store.ledger("alarms"), client, policy=policy)
@@ -224,11 +224,12 @@ class _Router:
         self._mounts.append((prefix, app))
         self._mounts.sort(key=lambda mount: -len(mount[0]))
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        path: str = scope["path"]
         for prefix, app in self._mounts:
-            if scope["path"].startswith(prefix):
-                return await app(scope, receive, send)
-        return None
+            if path.startswith(prefix):
+                return app(scope, receive, send)
+        raise NotImplementedError(f"nothing is mounted at {path}")
 
 
 def _collect_rarely() -> None:

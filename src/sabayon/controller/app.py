@@ -13,7 +13,7 @@ import re
 import string
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -150,7 +150,7 @@ class App:
         """A place among the invocations in flight, for what needs one. Raises Rejection 429."""
         if route.is_invocation:
             self._throttle.check_invocation(identity, limits, self._services.now_ms())
-            return Slot(lambda: self._throttle.release(identity))
+            return Slot(partial(self._throttle.release, identity))
         if route.is_fire:
             self._throttle.check_fire(identity, limits, self._services.now_ms())
         return _NO_SLOT
@@ -162,7 +162,7 @@ def _segments(raw_path: str) -> tuple[str, ...]:
     return tuple(unquote(text, errors="replace") if "%" in text else text for text in raw_path.split("/")[1:])
 
 
-_NO_SLOT = Slot(lambda: None)
+_NO_SLOT = Slot(None)
 
 
 def _route(request: Request, identity: Identity) -> Route:

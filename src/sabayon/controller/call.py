@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sabayon.controller.entitlement import Entitlement
 from sabayon.controller.http import Request
@@ -14,30 +14,31 @@ from sabayon.entity.limits import EffectiveLimits
 
 
 class Slot:
-    """A place among the invocations in flight. Whoever holds it gives it back exactly once."""
+    """A place among the invocations in flight. Whoever holds it gives it back; twice is once."""
 
-    def __init__(self, give_back: Callable[[], None]) -> None:
-        self._give_back: Callable[[], None] | None = give_back
+    __slots__ = ("_give_back", "_is_taken")
+
+    def __init__(self, give_back: Callable[[], None] | None) -> None:
+        self._give_back = give_back
+        self._is_taken = False
 
     def take(self) -> Callable[[], None]:
-        """Become its holder: the result gives it back, and does nothing when called again."""
-        held = Slot(self._give_back or _nothing)
-        self._give_back = None
-        return held.release
+        """Become its holder, who gives it back by calling the result."""
+        self._is_taken = True
+        return self._release
 
     def release(self) -> None:
-        """Give it back unless somebody has taken it, or it was given back before."""
+        """Give it back unless somebody has taken it."""
+        if not self._is_taken:
+            self._release()
+
+    def _release(self) -> None:
         give_back, self._give_back = self._give_back, None
         if give_back is not None:
             give_back()
 
 
-def _nothing() -> None:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """What a handler works with.
 
     identity: the caller, limits: those in force for the caller's namespace.

@@ -22,7 +22,7 @@ class MalformedLimits(ValueError):
     """The `limits` object cannot be read; the text is the contract's detail."""
 
 
-class ActionLimits(msgspec.Struct, frozen=True, kw_only=True):
+class ActionLimits(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """What an action runs with. `concurrency` is within one container; `instances` is kept for those who read it."""
 
     concurrency: int = 1
@@ -40,7 +40,7 @@ class Bounds(msgspec.Struct, frozen=True):
     standard: int
 
 
-class SystemLimits(msgspec.Struct, frozen=True, kw_only=True):
+class SystemLimits(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """What this platform allows at most. Each field is a setting."""
 
     timeout_ms: Bounds = Bounds(100, 300_000, 60_000)
@@ -59,7 +59,7 @@ class SystemLimits(msgspec.Struct, frozen=True, kw_only=True):
     fires_per_minute: int = 100_000
 
 
-class NamespaceLimits(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+class NamespaceLimits(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", cache_hash=True):
     """Overrides for one namespace; None leaves the system's value. Clamped to the system's bounds when used.
 
     Timeouts of actions are in ms, memory and logs in MB, sizes in bytes.
@@ -94,7 +94,7 @@ class KeptWarm(msgspec.Struct, frozen=True):
     extra_s: float = 0.0
 
 
-class EffectiveLimits(msgspec.Struct, frozen=True, kw_only=True):
+class EffectiveLimits(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """What holds for one namespace: the system's limits narrowed by its overrides."""
 
     timeout_ms: Bounds

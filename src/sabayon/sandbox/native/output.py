@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import time
 from typing import Final
 
@@ -17,6 +18,7 @@ _MAX_LINE_BYTES: Final = 65536
 _DRAIN_BYTES: Final = 1 << 20
 """The most a pipe can hold, as far as ordinary users may enlarge one."""
 
+_NOTHING: Final = Logs((), False)
 _FRAMING_BYTES: Final = len('{"log":"\\n","stream":"stdout","time":"2026-01-01T00:00:00.000000000Z"}\n')
 """What the contract's accounting adds to the text of each line."""
 
@@ -30,8 +32,11 @@ class Output:
         self._lines: list[LogLine] = []
         self._left_bytes = 0
         self._is_truncated = False
+        self._poll = select.poll()
+        self._by_descriptor = {stream.descriptor: stream for stream in self._streams}
         for stream in self._streams:
             os.set_blocking(stream.descriptor, False)
+            self._poll.register(stream.descriptor, select.POLLIN)
             self._loop.add_reader(stream.descriptor, self._on_readable, stream)
 
     def limit(self, limit_bytes: int) -> None:
@@ -40,8 +45,9 @@ class Output:
         self._is_truncated = False
 
     def drain(self) -> None:
-        """Read what is in the pipes now, up to a bound that no writer can stretch."""
-        for stream in self._streams:
+        """Read what is in the pipes now, up to a bound that no writer can stretch. Most often there is nothing."""
+        for descriptor, _ in self._poll.poll(0):
+            stream = self._by_descriptor[descriptor]
             for _ in range(_DRAIN_BYTES // _CHUNK_BYTES):
                 if not self._read(stream):
                     break
@@ -53,6 +59,8 @@ class Output:
             if stream.partial:
                 self._keep(stream, bytes(stream.partial), time.time_ns())
                 stream.partial.clear()
+        if not self._lines:
+            return _NOTHING if not self._is_truncated else Logs((), True)
         lines, self._lines = self._lines, []
         lines.sort(key=lambda line: line.time_ns)
         return Logs(lines, self._is_truncated)
@@ -65,6 +73,7 @@ class Output:
     def _close(self, stream: _Stream) -> None:
         if stream.descriptor >= 0:
             self._loop.remove_reader(stream.descriptor)
+            self._poll.unregister(stream.descriptor)
             os.close(stream.descriptor)
             stream.descriptor = -1
 
