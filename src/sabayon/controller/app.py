@@ -44,6 +44,9 @@ from sabayon.entity.limits import EffectiveLimits, effective_limits
 from sabayon.errors import Conflict, Corrupt, Rejection, StoreUnavailable
 
 MAX_URI_BYTES: Final = 8192
+USUAL_URI_BYTES: Final = 512
+"""Longer ones are taken apart each time, so that those remembered take little memory."""
+
 HANDLER_S: Final = 65.0
 
 _TRANSACTION_ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -89,7 +92,7 @@ class App:
         raw_path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
         if len(raw_path) + len(query) + bool(query) > MAX_URI_BYTES:
             raise PlainAnswer(414, messages.URI_TOO_LONG.format(limit=MAX_URI_BYTES))
-        segments = _segments(raw_path)
+        segments = _usual_segments(raw_path) if len(raw_path) <= USUAL_URI_BYTES else _segments(raw_path)
         method, accepted_ms = scope["method"], self._services.now_ms()
         is_api = segments[:2] == _API_SEGMENTS
         if method == "OPTIONS":
@@ -156,10 +159,12 @@ class App:
         return _NO_SLOT
 
 
-@lru_cache(1024)
 def _segments(raw_path: str) -> tuple[str, ...]:
     """What stands between the slashes, decoded."""
     return tuple(unquote(text, errors="replace") if "%" in text else text for text in raw_path.split("/")[1:])
+
+
+_usual_segments = lru_cache(4096)(_segments)
 
 
 _NO_SLOT = Slot(None)

@@ -18,17 +18,23 @@ _TRUE: Final = frozenset(("true", "yes", "on", "1"))
 _FALSE: Final = frozenset(("false", "no", "off", "0"))
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _INTEGER: Final = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_USUAL_CHARS: Final = 128
+"""Longer queries are parsed each time, so that those remembered take little memory."""
+
 _INT64: Final = 1 << 63
 
 Query = Mapping[str, str]
 _EMPTY: Final[Query] = MappingProxyType({})
 
 
-@lru_cache(1024)
 def parse_query(text: str) -> Query:
     """First occurrence of each parameter. Raises FrameworkRejection 400 when it cannot be decoded."""
     if not text:
         return _EMPTY
+    return _remembered(text) if len(text) <= _USUAL_CHARS else _parse(text)
+
+
+def _parse(text: str) -> Query:
     if _BAD_ESCAPE.search(text):
         raise FrameworkRejection(400, messages.MALFORMED_QUERY_STRING)
     query: dict[str, str] = {}
@@ -39,6 +45,9 @@ def parse_query(text: str) -> Query:
     except UnicodeDecodeError as error:
         raise FrameworkRejection(400, messages.MALFORMED_QUERY_STRING) from error
     return MappingProxyType(query)
+
+
+_remembered = lru_cache(256)(_parse)
 
 
 def boolean(query: Query, name: str, default: bool) -> bool:

@@ -85,7 +85,7 @@ _ACTIVATION_PARTS: Final[dict[tuple[str, ...], Handler]] = {
 }
 
 
-@lru_cache(1024)
+@lru_cache(4096)
 def find_route(method: str, segments: tuple[str, ...], own_namespace: str) -> Route:
     """The route of a path below `/api/v1/`. Raises FrameworkRejection 404, Rejection 400."""
     if segments[0] != "namespaces":
