@@ -47,7 +47,7 @@ from sabayon.telemetry import configure_logging
 
 logger = logging.getLogger("sabayon")
 
-GARBAGE_THRESHOLD: Final = 20_000
+GARBAGE_THRESHOLD: Final = 50_000
 """New objects that stay before the youngest are looked through; Python's 700 come with every other request."""
 
 _OWN_API_S: Final = 30.0

@@ -137,7 +137,8 @@ def test_the_store_keeps_both_views_and_what_lists_select_by() -> None:
     kept = stored(activation())
     assert kept.record == activation().record
     assert kept.summary == encode_summary(activation())
-    assert kept[:4] == (ID, "guest", "imaging/resize", 1767225601000)
+    assert (kept.activation_id, kept.namespace) == (ID, "guest")
+    assert (kept.name_filter, kept.start) == ("imaging/resize", 1767225601000)
 
 
 def test_activation_ids_are_random_and_well_formed() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from enum import IntEnum
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -118,7 +118,7 @@ class _SummaryView(msgspec.Struct, frozen=True, rename={"activation_id": "activa
     version: str
 
 
-class StoredActivation(NamedTuple):
+class StoredActivation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An activation as the store keeps it: both views encoded once, and what lists filter by.
 
     name_filter: what `?name=` is compared with: `action` or `package/action`.

@@ -25,7 +25,6 @@ from sabayon.sandbox.base import (
 )
 
 START_TRIES = 3
-MEASURED_S = 1.0
 
 
 class Ended(NamedTuple):
@@ -83,8 +82,6 @@ class Container:
         self._is_initialized = False
         self._is_suspended = False
         self._reason: str | None = None
-        self._measured = float("-inf")
-        self._held_mb = spec.memory_mb
 
     async def start(self) -> None:
         """Make the sandbox. Raises SandboxUnavailable."""
@@ -102,13 +99,9 @@ class Container:
             raise SandboxUnavailable(self._reason)
 
     def held_mb(self) -> int:
-        """About how much memory it holds, at most a second old: asking for it takes as long as much of a short run."""
-        now = time.monotonic()
-        if self._sandbox is not None and now - self._measured > MEASURED_S:
-            self._measured = now
-            if (held := self._sandbox.memory_bytes()) is not None:
-                self._held_mb = -(-held // MB)
-        return self._held_mb
+        """How much memory it holds; its limit where that is not known."""
+        held = None if self._sandbox is None else self._sandbox.memory_bytes()
+        return self._spec.memory_mb if held is None else -(-held // MB)
 
     async def suspend(self) -> None:
         """Stop its CPU use until the next run. Raises SandboxDied."""

@@ -36,7 +36,7 @@ _ROWS: Final = 32
 logger = logging.getLogger("sabayon.store")
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True):
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A record, and whether it settles a journal entry."""
 
     record: StoredActivation
@@ -154,7 +154,7 @@ def _insertion_of(entries: Sequence[Entry]) -> Callable[[sqlite3.Connection], No
     def work(connection: sqlite3.Connection) -> None:
         for start in range(0, len(entries), _ROWS):
             group = entries[start : start + _ROWS]
-            values = [value for entry in group for value in entry.record]
+            values = [value for entry in group for value in msgspec.structs.astuple(entry.record)]
             rows = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(group))
             connection.execute(f"INSERT OR IGNORE INTO activations VALUES {rows}", values)
             if settled := [entry.record.activation_id for entry in group if entry.settles]:
