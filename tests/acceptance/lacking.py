@@ -45,7 +45,7 @@ def refuse(call: str, error: int, condition: int = IS_AT_LEAST, operand: int = 0
         (RETURN, 0, 0, FAIL | error),
         (RETURN, 0, 0, ALLOW),
     ]
-    seccomp.install(b"".join(struct.pack("HBBI", *step) for step in steps))
+    seccomp.Filter(b"".join(struct.pack("HBBI", *step) for step in steps)).install()
 
 
 def cgroup_mounts() -> list[tuple[str, str, str]]:

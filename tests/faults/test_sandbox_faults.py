@@ -10,8 +10,8 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ import pytest
 
 from sabayon.runtimes.manifest import find_interpreters
 from sabayon.sandbox.base import SandboxDied, SandboxSpec, SandboxUnavailable
-from sabayon.sandbox.native.handles import Start
+from sabayon.sandbox.native.handles import Start, Started
 from sabayon.sandbox.native.keeper import ANSWER_S, ZygoteKeeper
 from tests.acceptance.running import await_value
 from tests.conformance.sandbox_stage import PYTHON, Stage, held_processes, run_body, what_is_there
@@ -28,7 +28,7 @@ ECHO = "def main(args): return args"
 STAY = "import time\ndef main(args):\n  while True: time.sleep(1)"
 ROOT = Path(__file__).parents[2]
 MODULE = "tests.conformance.sandbox_stage"
-REQUEST = Start(uid=0, gid=0, tmp_bytes=1 << 20, address_space_bytes=0, processes=0, api_port=3233, environment={})
+REQUEST = Start(uid=0, gid=0, tmp_bytes=1 << 20, address_space_bytes=0, processes=0, api_port=3233)
 
 
 class Killable(NamedTuple):
@@ -118,27 +118,86 @@ def has_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
+async def stop_and_see_it_replaced(keeper: ZygoteKeeper, zygote: int, joins: list[int]) -> None:
+    """Have the zygote asked, stopped when it has taken what it is to take, and see that the next start gets another."""
+    handle = os.pidfd_open(zygote)
+    begun = asyncio.ensure_future(keeper.begin(REQUEST, joins)) if joins else None
+    if begun:
+        await asyncio.to_thread(await_value, lambda: children_of(zygote))
+    os.kill(zygote, signal.SIGSTOP)
+    await_value(lambda: has_stopped(zygote))
+    with pytest.raises(SandboxUnavailable, match="answer"):
+        await (begun or keeper.begin(REQUEST, []))
+    assert select.select([handle], [], [], 10)[0]
+    os.close(handle)
+    await end_one(await keeper.begin(REQUEST, []))
+
+
+async def end_one(started: Started) -> None:
+    started.send_signal(signal.SIGKILL)
+    await started.ended()
+    for descriptor in (started.stdout, started.stderr):
+        os.close(descriptor)
+    started.frames.close()
+    started.listener.close()
+
+
+def children_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+@contextmanager
+def endless_join() -> Iterator[int]:
+    """What is joined as a cgroup is, and takes for ever."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, bytes(65536))
+    os.set_blocking(writer, True)
+    try:
+        yield writer
+    finally:
+        os.close(reader)
+
+
+@asynccontextmanager
+async def one_keeper() -> AsyncIterator[tuple[ZygoteKeeper, int]]:
+    """A keeper, and its zygote."""
+    held_by_others = held_processes()
+    keeper = ZygoteKeeper(find_interpreters()[PYTHON], is_root=os.geteuid() == 0, answer_s=0.5)
+    await keeper.start()
+    (zygote,) = held_processes() - held_by_others
+    yield keeper, zygote
+    await keeper.aclose()
+
+
 def test_a_zygote_that_lives_and_takes_no_requests_is_replaced_by_the_next_start() -> None:
     async def scenario() -> None:
-        held_by_others = held_processes()
-        keeper = ZygoteKeeper(find_interpreters()[PYTHON], is_root=os.geteuid() == 0, answer_s=1.0)
-        await keeper.start()
-        (zygote,) = held_processes() - held_by_others
-        handle = os.pidfd_open(zygote)
-        os.kill(zygote, signal.SIGSTOP)
-        await_value(lambda: has_stopped(zygote))
-        with pytest.raises(SandboxUnavailable, match="no answer"):
-            await keeper.begin(REQUEST, [])
-        assert select.select([handle], [], [], 10)[0]
-        os.close(handle)
-        started = await keeper.begin(REQUEST, [])
-        started.send_signal(signal.SIGKILL)
-        await started.ended()
-        for descriptor in (started.stdout, started.stderr):
-            os.close(descriptor)
-        started.frames.close()
-        started.listener.close()
-        await keeper.aclose()
+        async with one_keeper() as (keeper, zygote):
+            await stop_and_see_it_replaced(keeper, zygote, [])
+
+    asyncio.run(scenario())
+
+
+def test_a_zygote_that_stops_after_it_has_taken_a_request_is_replaced_by_the_next_start() -> None:
+    async def scenario() -> None:
+        with endless_join() as join:
+            async with one_keeper() as (keeper, zygote):
+                await stop_and_see_it_replaced(keeper, zygote, [join])
+
+    asyncio.run(scenario())
+
+
+def test_a_start_that_takes_for_ever_is_no_reason_to_replace_a_zygote_that_lives() -> None:
+    async def scenario() -> None:
+        with endless_join() as join:
+            async with one_keeper() as (keeper, zygote):
+                with pytest.raises(SandboxUnavailable, match="no answer"):
+                    await keeper.begin(REQUEST, [join])
+                before = children_of(zygote)
+                await end_one(await keeper.begin(REQUEST, []))
+                assert len(before) == 1  # by the same zygote, in which the first one hangs still
 
     asyncio.run(scenario())
 

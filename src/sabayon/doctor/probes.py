@@ -125,7 +125,7 @@ def _egress_error(egress: Egress) -> str:
         try:
             plumbing.start()
             for prepared in plumbing.prepare(egress, 1):
-                os.close(prepared.descriptor)
+                prepared.close()
         finally:
             plumbing.close()
     except (OSError, SandboxUnavailable) as error:
@@ -138,7 +138,7 @@ def _seccomp() -> Seccomp:
 
     def install() -> None:
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
-        seccomp.install(program)
+        seccomp.Filter(program).install()
 
     return Seccomp(is_known=bool(program), error=calls.refusal(install))
 

@@ -33,9 +33,13 @@ TOO_DEEP: Final = "The arguments of the action are nested too deeply."
 Reply = tuple[int, bytes]
 
 
+def prepare() -> None:
+    """What can be done before a fork, for all launchers at once. Descriptors 1 and 2 must be pipes."""
+    open_output()
+
+
 def main(fd: int) -> None:
     """Answer frames until the other end closes."""
-    open_output()
     launcher = Launcher()
     write(fd, _REPLY.pack(0, 200))
     while head := _read(fd, _HEAD.size):
@@ -86,7 +90,8 @@ class Launcher:
         if not isinstance(code, str) or not code:
             return _error(403, NO_CODE)
         self._is_initialized = True
-        os.environ.update({key: _text(item) for key, item in (value.get("env") or {}).items()})
+        for key, item in (value.get("env") or {}).items():
+            os.environ[key] = _text(item)
         try:
             self._main = load(code, bool(value.get("binary")), value.get("main") or "main")
         except InitFailedError as error:

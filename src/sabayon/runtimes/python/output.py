@@ -13,7 +13,7 @@ _HERE: Final = os.path.dirname(__file__)
 
 
 def open_output() -> None:
-    """Fresh text streams: what the zygote had is not the action's."""
+    """Fresh text streams on descriptors 1 and 2, which must be pipes: a stream remembers what it was opened on."""
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         raw = io.FileIO(descriptor, "w", closefd=False)
         stream = io.TextIOWrapper(

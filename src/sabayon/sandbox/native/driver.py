@@ -34,6 +34,7 @@ PROCESSES: Final = 128
 PER_NAMESPACE_COUNTS: Final = (5, 14)
 """Before this kernel RLIMIT_NPROC counts all that the user runs on the machine, which is no measure of a sandbox."""
 
+_NO_WAY_OUT: Final = "actions reach nothing but the platform's API, a way out cannot be made: %s"
 _BOOT_S: Final = 30.0
 _BOOT_LOG_BYTES: Final = 4096
 _END_S: Final = 10.0
@@ -85,7 +86,7 @@ class NativeDriver:
 
     @property
     def egress(self) -> Egress:
-        return self._egress if self._ways else Egress.NONE
+        return self._ways.level if self._ways else Egress.NONE
 
     @property
     def kinds(self) -> Mapping[str, str]:
@@ -97,7 +98,9 @@ class NativeDriver:
         await self._start_ways()
         resolv_conf = self._ways.resolv_conf if self._ways else ""
         for kind, interpreter in self._interpreters.items():
-            self._keepers[kind] = ZygoteKeeper(interpreter, is_root=self._is_root, resolv_conf=resolv_conf)
+            self._keepers[kind] = ZygoteKeeper(
+                interpreter, is_root=self._is_root, resolv_conf=resolv_conf, environment=self._environment()
+            )
         results = await asyncio.gather(*(k.start() for k in self._keepers.values()), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -122,15 +125,19 @@ class NativeDriver:
         self._cgroups = cgroups
 
     async def _start_ways(self) -> None:
-        if self._egress is Egress.NONE:
+        if not self._is_root:
+            if self._egress is not Egress.NONE:
+                logger.warning(_NO_WAY_OUT, "only root can make it")
             return
-        ways = Ways(self._egress)
+        self._ways = Ways(self._egress, api_port=self._api_port)
         try:
-            await ways.start()
+            await self._ways.start()
         except SandboxUnavailable as error:
-            logger.warning("actions reach nothing but the platform's API, a way out cannot be made: %s", error)
-        else:
-            self._ways = ways
+            if self._egress is Egress.NONE:
+                raise
+            logger.warning(_NO_WAY_OUT, error)
+            self._ways = Ways(Egress.NONE, api_port=self._api_port)
+            await self._ways.start()
 
     async def create(self, spec: SandboxSpec) -> NativeSandbox:
         """A running sandbox without code. Raises SandboxUnavailable."""
@@ -157,15 +164,14 @@ class NativeDriver:
         return sandbox
 
     async def _begun(self, keeper: ZygoteKeeper, start: Start, egress: Egress, group: Group | None) -> Started:
-        if self._ways is None or egress is Egress.NONE:
-            return await keeper.begin(start, _joins(group))
-        network = await self._ways.take(egress)
+        prepared = await self._ways.take(egress) if self._ways else None
         try:
             joins = _joins(group)
         except SandboxUnavailable:
-            os.close(network)
+            if prepared:
+                prepared.close()
             raise
-        return await keeper.begin(start._replace(has_network=True), [network, *joins])
+        return await keeper.begin(start, joins, prepared)
 
     def _free_uid(self) -> int:
         taken = {sandbox.uid for sandbox in self._sandboxes.values()}
@@ -191,13 +197,16 @@ class NativeDriver:
             address_space_bytes=spec.memory_mb * MB * 2 if is_python and not has_memory_group else 0,
             processes=PROCESSES if self._counts_processes else 0,
             api_port=self._api_port,
-            environment={
-                "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                "HOME": "/tmp",
-                "LANG": "C.UTF-8",
-                "__OW_API_HOST": f"http://127.0.0.1:{self._api_port}",
-            },
         )
+
+    def _environment(self) -> dict[str, str]:
+        """What all sandboxes begin with."""
+        return {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/tmp",
+            "LANG": "C.UTF-8",
+            "__OW_API_HOST": f"http://127.0.0.1:{self._api_port}",
+        }
 
     def _gone(self, sandbox: NativeSandbox) -> None:
         self._sandboxes.pop(sandbox.id, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,16 +26,24 @@ _LOOK_S: Final = 5.0
 
 
 class Ways:
-    """Namespaces with a way out. level: the one that is kept ready; those of less are made when asked for."""
+    """Namespaces in which the platform listens at `api_port`, with a way out or, where `level` is none, without.
 
-    def __init__(self, level: Egress) -> None:
+    level: the one that is kept ready; those of less are made when asked for.
+    """
+
+    def __init__(self, level: Egress, *, api_port: int) -> None:
         self._level = level
-        self._plumbing = Plumbing(level)
+        self._plumbing = Plumbing(level, api_port=api_port)
         self._thread = ThreadPoolExecutor(1, "egress")
         self._ready: dict[Egress, deque[Prepared]] = {egress: deque() for egress in Egress}
         self._filling: dict[Egress, asyncio.Task[None]] = {}
         self._keeper: asyncio.Task[None] | None = None
         self._is_closed = False
+
+    @property
+    def level(self) -> Egress:
+        """The most that can be had."""
+        return self._level
 
     @property
     def resolv_conf(self) -> str:
@@ -69,15 +76,15 @@ class Ways:
             except OSError as error:
                 logger.error("the rules of the way out cannot be looked after: %s", error)
 
-    async def take(self, egress: Egress) -> int:
-        """A descriptor of a namespace that nobody has used; the caller closes it. Raises SandboxUnavailable."""
+    async def take(self, egress: Egress) -> Prepared:
+        """A namespace that nobody has used; the caller closes it. Raises SandboxUnavailable."""
         ready = self._ready[egress]
         while not ready:
             await asyncio.shield(self._refill(egress))
         prepared = ready.popleft()
         if egress is self._level and len(ready) < _LEAST:
             self._refill(egress)
-        return prepared.descriptor
+        return prepared
 
     def _refill(self, egress: Egress) -> asyncio.Task[None]:
         filling = self._filling.get(egress)
@@ -113,7 +120,7 @@ class Ways:
             await asyncio.wait(self._filling.values())
         for ready in self._ready.values():
             while ready:
-                os.close(ready.popleft().descriptor)
+                ready.popleft().close()
         try:
             await self._call(self._plumbing.close)
         except OSError as error:

@@ -25,20 +25,32 @@ _OWN_ETC: Final = {
     "hosts": "127.0.0.1 localhost\n::1 localhost\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
-_MASKED: Final = (
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/key-users",
-    "/proc/timer_list",
-    "/proc/sysrq-trigger",
+_HIDDEN: Final = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
     "/proc/kallsyms",
+    "/proc/kcore",
+    "/proc/key-users",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/sysrq-trigger",
+    "/proc/timer_list",
+    "/proc/timer_stats",
 )
+"""As container engines have it, and what they do not: the kernel's symbols and who uses keys."""
+
 _READ_ONLY: Final = ("/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs")
 _TMPFS: Final = linux.MS_NOSUID | linux.MS_NODEV
 _INODES: Final = "nr_inodes=65536"
 # Flags that an outer mount may have locked; statvfs and mount agree on these values.
 _KEPT_FLAGS: Final = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
 
+_REMOUNT_READ_ONLY: Final = (
+    linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+)
 TMP: Final = "/tmp"
 ACTION: Final = "/action"
 
@@ -109,21 +121,32 @@ def _make_devices() -> None:
         (dev / name).symlink_to(target)
 
 
-def add_private_parts(tmp_bytes: int, uid: int, gid: int) -> None:
+class Masks:
+    """What of /proc is hidden from sandboxes, and what is read-only: that of it which this kernel has.
+
+    To be asked in the prepared root, once for all sandboxes.
+    """
+
+    def __init__(self) -> None:
+        self.hidden = [path for path in _HIDDEN if os.path.exists(path) and not os.path.isdir(path)]
+        self.hidden_folders = [path for path in _HIDDEN if os.path.isdir(path)]
+        self.read_only = [path for path in _READ_ONLY if os.path.exists(path)]
+
+
+def add_private_parts(masks: Masks, tmp_bytes: int, uid: int, gid: int) -> None:
     """In a sandbox's own mount namespace: its /proc, /tmp, /action and /dev/shm. Sizes are hard limits.
 
     The memory behind them counts for the sandbox's memory limit too. Raises OSError.
     """
     linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+    for path in masks.hidden_folders:
+        linux.mount(TMP, path, None, linux.MS_BIND)  # still that of the prepared root: empty and read-only
     own, shared = f"size={tmp_bytes},{_INODES}", f"size={tmp_bytes // 4},{_INODES}"
     linux.mount("tmpfs", TMP, "tmpfs", _TMPFS, f"mode=1777,{own}")
     linux.mount("tmpfs", ACTION, "tmpfs", _TMPFS, f"mode=0700,{own},uid={uid},gid={gid}")
     linux.mount("tmpfs", "/dev/shm", "tmpfs", _TMPFS | linux.MS_NOEXEC, f"mode=1777,{shared}")
-    for path in _MASKED:
-        if os.path.exists(path):
-            linux.mount("/dev/null", path, None, linux.MS_BIND)
-    for path in _READ_ONLY:
-        if os.path.exists(path):
-            linux.mount(path, path, None, linux.MS_BIND | linux.MS_REC)
-            flags = linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
-            linux.mount("none", path, None, linux.MS_REMOUNT | linux.MS_BIND | flags)
+    for path in masks.hidden:
+        linux.mount("/dev/null", path, None, linux.MS_BIND)
+    for path in masks.read_only:
+        linux.mount(path, path, None, linux.MS_BIND | linux.MS_REC)
+        linux.mount("none", path, None, _REMOUNT_READ_ONLY)

@@ -24,7 +24,6 @@ class Start(NamedTuple):
     address_space_bytes: int
     processes: int
     api_port: int
-    environment: dict[str, str]
     has_network: bool = False
 
 

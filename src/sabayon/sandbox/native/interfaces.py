@@ -8,6 +8,8 @@ import socket
 import struct
 from typing import Final
 
+BACKLOG: Final = 64
+
 _SIOCADDRT: Final = 0x890B
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCSIFFLAGS: Final = 0x8914
@@ -27,6 +29,16 @@ def bring_up(name: str) -> None:
         request = struct.pack("16s24x", name.encode())
         flags = struct.unpack_from("16xh", fcntl.ioctl(probe, _SIOCGIFFLAGS, request))[0]
         fcntl.ioctl(probe, _SIOCSIFFLAGS, struct.pack("16sh22x", name.encode(), flags | _IFF_UP))
+
+
+def listen(port: int) -> int:
+    """Bring the loopback up and listen on it; a descriptor. Raises OSError."""
+    bring_up("lo")
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(BACKLOG)
+        return listener.detach()
 
 
 def give_address(name: str, address: str) -> None:

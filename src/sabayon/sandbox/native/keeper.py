@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import itertools
 import json
 import logging
@@ -11,8 +10,7 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-import termios
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +19,7 @@ import sabayon
 from sabayon.runtimes.manifest import Interpreter, base_python
 from sabayon.sandbox.base import SandboxUnavailable
 from sabayon.sandbox.native.handles import Start, Started, ended, open_ends, send_signal
+from sabayon.sandbox.native.plumbing import Prepared
 
 logger = logging.getLogger("sabayon.sandbox")
 
@@ -45,7 +44,13 @@ class ZygoteKeeper:
     """One zygote, started again when it has died."""
 
     def __init__(
-        self, interpreter: Interpreter, *, is_root: bool, resolv_conf: str = "", answer_s: float = ANSWER_S
+        self,
+        interpreter: Interpreter,
+        *,
+        is_root: bool,
+        resolv_conf: str = "",
+        environment: Mapping[str, str] | None = None,
+        answer_s: float = ANSWER_S,
     ) -> None:
         self._interpreter = interpreter
         self._answer_s = answer_s
@@ -55,15 +60,15 @@ class ZygoteKeeper:
             "module": interpreter.module,
             "is_root": is_root,
             "resolv_conf": resolv_conf,
+            "environment": dict(environment or {}),
         }
         self._control: socket.socket | None = None
         self._pidfd = -1
         self._ending: asyncio.Task[None] | None = None
-        self._waiting: dict[int, asyncio.Future[tuple[int, socket.socket]]] = {}
+        self._waiting: dict[int, asyncio.Future[list[int]]] = {}
         self._numbers = itertools.count(1)
         self._starting = asyncio.Lock()
         self._slots = asyncio.Semaphore(_STARTS_AT_ONCE)
-        self._heard_at = 0.0
         self._is_closed = False
 
     async def start(self) -> None:
@@ -101,8 +106,8 @@ class ZygoteKeeper:
         ours.setblocking(False)
         return ours, pidfd
 
-    async def begin(self, start: Start, joins: list[int]) -> Started:
-        """A new sandbox; `joins` (its network namespace, if it has one, and its cgroups) are closed here.
+    async def begin(self, start: Start, joins: list[int], network: Prepared | None = None) -> Started:
+        """A new sandbox; `joins`, its cgroups, and `network` are closed here, but for the listener in `network`.
 
         Raises SandboxUnavailable.
 
@@ -111,20 +116,23 @@ class ZygoteKeeper:
         with ExitStack() as kept, ExitStack() as given:
             for descriptor in joins:
                 given.callback(os.close, descriptor)
+            if network:
+                start = start._replace(has_network=True)
+                joins = [network.namespace, *joins]
+                given.callback(os.close, network.namespace)
+                kept.callback(network.listener.close)
             try:
                 started, far_ends = open_ends(kept, given)
                 async with self._slots:
                     answer = await self._ask(start, [*far_ends, *joins])
                     given.close()
-                    started.pidfd, started.listener = await self._answered(answer, started.frames)
+                    _take_handles(started, await self._answered(answer, started.frames), network)
             except (OSError, TimeoutError) as error:
                 raise SandboxUnavailable(f"cannot start a sandbox: {str(error) or 'no answer'}") from error
             kept.pop_all()
         return started
 
-    async def _answered(
-        self, answer: asyncio.Future[tuple[int, socket.socket]], frames: socket.socket
-    ) -> tuple[int, socket.socket]:
+    async def _answered(self, answer: asyncio.Future[list[int]], frames: socket.socket) -> list[int]:
         """The handles in an answer. Raises SandboxUnavailable, also when nobody is left to answer, and TimeoutError."""
         loop = asyncio.get_running_loop()
 
@@ -137,42 +145,45 @@ class ZygoteKeeper:
             if not answer.done():
                 answer.set_exception(SandboxUnavailable("it was killed before it ran"))
 
-        asked, control = loop.time(), self._control
+        control = self._control
         loop.add_reader(frames, on_readable)
         try:
             return await asyncio.wait_for(answer, self._answer_s)
         except TimeoutError:
-            if control is self._control and self._is_stuck(asked):
+            if control is self._control and await self._is_stuck() and control is self._control:
                 self._lose("the zygote does not answer")
             raise
         finally:
             loop.remove_reader(frames)
 
-    def _is_stuck(self, since: float) -> bool:
-        """Whether the zygote has been silent since then, and leaves unread what it was sent.
+    async def _is_stuck(self) -> bool:
+        """Whether the zygote itself is silent when it is asked whether it lives.
 
         One start that takes long is no reason to end the zygote, and with it all sandboxes that came out of it.
         """
-        if self._control is None or self._heard_at > since:
-            return False
-        unread = fcntl.ioctl(self._control, termios.TIOCOUTQ, bytes(4))
-        return int.from_bytes(unread, sys.byteorder) > 0
+        try:
+            await asyncio.wait_for(self._send({"ping": True}, []), self._answer_s)
+        except (TimeoutError, BlockingIOError):
+            return True
+        except (SandboxUnavailable, ConnectionError):
+            return False  # it has died, which is known by now or with the next request
+        return False
 
-    async def _ask(self, start: Start, descriptors: list[int]) -> asyncio.Future[tuple[int, socket.socket]]:
+    async def _ask(self, start: Start, descriptors: list[int]) -> asyncio.Future[list[int]]:
         """Send a request; the future is its answer. A zygote that has died unnoticed is replaced."""
         await self.start()
         try:
-            return self._send(start, descriptors)
+            return self._send(start._asdict(), descriptors)
         except ConnectionError:
             self._lose("the zygote has died")
             await self.start()
-            return self._send(start, descriptors)
+            return self._send(start._asdict(), descriptors)
 
-    def _send(self, start: Start, descriptors: list[int]) -> asyncio.Future[tuple[int, socket.socket]]:
+    def _send(self, request: Mapping[str, Any], descriptors: list[int]) -> asyncio.Future[list[int]]:
         assert self._control is not None
         number = next(self._numbers)
-        packet = json.dumps({"id": number, **start._asdict()}).encode()
-        waiter: asyncio.Future[tuple[int, socket.socket]] = asyncio.get_running_loop().create_future()
+        packet = json.dumps({"id": number, **request}).encode()
+        waiter: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         socket.send_fds(self._control, [packet], descriptors)
         self._waiting[number] = waiter
         return waiter
@@ -192,7 +203,6 @@ class ZygoteKeeper:
         if not packet:
             self._lose("the zygote has died")
             return False
-        self._heard_at = asyncio.get_running_loop().time()
         answer = json.loads(packet)
         waiter = self._waiting.pop(answer["id"], None)
         if waiter is None or waiter.done():
@@ -200,12 +210,8 @@ class ZygoteKeeper:
                 os.close(descriptor)
         elif "error" in answer:
             waiter.set_exception(SandboxUnavailable(answer["error"]))
-        elif len(descriptors) < 2:
-            for descriptor in descriptors:
-                os.close(descriptor)
-            waiter.set_exception(SandboxUnavailable("too many open files"))
         else:
-            waiter.set_result((descriptors[0], socket.socket(fileno=descriptors[1])))
+            waiter.set_result(descriptors)
         return True
 
     def _lose(self, reason: str) -> None:
@@ -235,6 +241,16 @@ class ZygoteKeeper:
                 await asyncio.wait_for(self._ending, _END_S)
             except TimeoutError:
                 logger.warning("%s: the zygote was killed and does not end", self._interpreter.kind)
+
+
+def _take_handles(started: Started, handles: list[int], network: Prepared | None) -> None:
+    """Raises SandboxUnavailable when there was no room for them all in this process."""
+    if len(handles) < (1 if network else 2):
+        for descriptor in handles:
+            os.close(descriptor)
+        raise SandboxUnavailable("too many open files")
+    started.pidfd = handles[0]
+    started.listener = network.listener if network else socket.socket(fileno=handles[1])
 
 
 def _greeted(control: socket.socket) -> int:

@@ -37,6 +37,9 @@ _CAPABILITY_VERSION_3: Final = 0x20080522
 _CLONE: Final = {"x86_64": 56, "aarch64": 220, "riscv64": 220, "ppc64le": 120}
 """The number of clone(2), by machine."""
 
+_CAPABILITY_HEADER: Final = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+_NO_CAPABILITIES: Final = (ctypes.c_uint32 * 6)()
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _python = ctypes.PyDLL(None, use_errno=True)
 """The same, called without letting go of the interpreter's lock."""
@@ -111,6 +114,14 @@ def prctl(option: int, argument: int = 0) -> None:
     _call("prctl", _libc.prctl, option, ctypes.c_ulong(argument), zero, zero, zero)
 
 
+def ignore_children(*, is_ignoring: bool) -> None:
+    """Whether children that end are forgotten at once, instead of being kept until they are waited for.
+
+    Behind Python's back, for which the signal has its default handler all the time.
+    """
+    _libc.signal(signal.SIGCHLD, ctypes.c_void_p(1 if is_ignoring else 0))
+
+
 def set_hostname(name: str) -> None:
     """The host name in this UTS namespace. Raises OSError."""
     encoded = name.encode()
@@ -133,5 +144,4 @@ def empty_ambient_set() -> None:
 
 def clear_capability_sets() -> None:
     """Empty this process's own sets; with an empty bounding set nothing can fill them again."""
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    _call("capset", _libc.capset, ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)()))
+    _call("capset", _libc.capset, _CAPABILITY_HEADER, _NO_CAPABILITIES)

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -30,16 +31,21 @@ _numbers = itertools.count(1)
 
 
 class Prepared(NamedTuple):
-    """A network namespace for one sandbox, held by a descriptor that its owner closes."""
+    """A network namespace for one sandbox, and a socket that listens on its loopback; its owner closes both."""
 
-    descriptor: int
-    egress: Egress
+    namespace: int
+    listener: socket.socket
+
+    def close(self) -> None:
+        os.close(self.namespace)
+        self.listener.close()
 
 
 class Plumbing:
-    """One platform's router and its table on the host."""
+    """One platform's router and its table on the host; of neither there is need when `level` is none."""
 
-    def __init__(self, level: Egress) -> None:
+    def __init__(self, level: Egress, *, api_port: int = 0) -> None:
+        self._api_port = api_port
         self._levels = [egress for egress in (Egress.INTERNET, Egress.ALL) if level in (egress, Egress.ALL)]
         self._owner = network.Owner(os.getpid(), start_time(os.getpid()), next(_numbers))
         self._places = itertools.count()
@@ -54,6 +60,9 @@ class Plumbing:
         """Sweep what dead platforms left, and make the way out. Raises SandboxUnavailable with what is missing."""
         if os.geteuid():
             raise SandboxUnavailable("only root can make it")
+        if not self._levels:
+            self._home = _current()
+            return
         for tool in ("ip", "nft"):
             if not shutil.which(tool, path=netadmin.SYSTEM_PATH):
                 raise SandboxUnavailable(f"there is no `{tool}` on this host")
@@ -104,6 +113,8 @@ class Plumbing:
 
         Raises OSError.
         """
+        if not self._levels:
+            return False
         with netadmin.locked():
             is_lost = self._owner not in _owners()
             if is_lost:
@@ -140,17 +151,30 @@ class Plumbing:
     def prepare(self, egress: Egress, count: int) -> list[Prepared]:
         """Namespaces that reach what `egress` allows. Raises OSError."""
         with contextlib.ExitStack() as opened:
-            namespaces = []
+            prepared = []
             for _ in range(count):
-                namespaces.append(self._namespace())
-                opened.callback(os.close, namespaces[-1])
-            with self._inside(self._router):
-                netadmin.ip("".join(network.sandbox_link(egress, _path(n)) for n in namespaces), *namespaces)
-            for namespace in namespaces:
-                with self._inside(namespace):
-                    _connect(network.place(egress, next(self._places)))
+                prepared.append(self._prepared())
+                opened.callback(prepared[-1].close)
+            if egress is not Egress.NONE:
+                self._connect([one.namespace for one in prepared], egress)
             opened.pop_all()
-        return [Prepared(namespace, egress) for namespace in namespaces]
+        return prepared
+
+    def _prepared(self) -> Prepared:
+        namespace = self._namespace()
+        try:
+            with self._inside(namespace):
+                return Prepared(namespace, socket.socket(fileno=interfaces.listen(self._api_port)))
+        except OSError:
+            os.close(namespace)
+            raise
+
+    def _connect(self, namespaces: list[int], egress: Egress) -> None:
+        with self._inside(self._router):
+            netadmin.ip("".join(network.sandbox_link(egress, _path(n)) for n in namespaces), *namespaces)
+        for namespace in namespaces:
+            with self._inside(namespace):
+                _configure(network.place(egress, next(self._places)))
 
     def close(self) -> None:
         """Remove all. What is still in use, such as a namespace of a sandbox, ends with who uses it. Idempotent."""
@@ -218,10 +242,9 @@ def _remove(owner: network.Owner) -> None:
         netadmin.ip(f"link delete {owner.link}\n")
 
 
-def _connect(place: network.Place) -> None:
-    """Configure the eth0 of the namespace this thread is in."""
+def _configure(place: network.Place) -> None:
+    """The eth0 of the namespace this thread is in."""
     netadmin.forbid_ipv6("eth0")
-    interfaces.bring_up("lo")
     interfaces.give_address("eth0", place.address)
     interfaces.bring_up("eth0")
     interfaces.route_by("eth0", place.gateway)

@@ -99,6 +99,7 @@ _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _X32_BIT: Final = 0x40000000
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
+_INSTRUCTION_BYTES: Final = 8
 
 
 def program() -> bytes:
@@ -160,14 +161,20 @@ def _instruction(code: int, operand: int, if_true: int = 0, if_false: int = 0) -
 _REFUSE: Final = _instruction(_RETURN, _ERRNO | errno.EPERM)
 
 
-def install(filter: bytes) -> None:
-    """Apply `filter` to this process and all it will start; needs no_new_privs. Raises OSError."""
-    if not filter:
-        return
-    instructions = ctypes.create_string_buffer(filter, len(filter))
-    header = struct.pack("HxxxxxxP", len(filter) // 8, ctypes.addressof(instructions))
-    buffer = ctypes.create_string_buffer(header, len(header))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_MODE_FILTER), buffer, ctypes.c_ulong(0), ctypes.c_ulong(0)):
-        number = ctypes.get_errno()
-        raise OSError(number, f"seccomp: {os.strerror(number)}")
+class Filter:
+    """A program laid out as the kernel wants it, so that installing it is one call."""
+
+    def __init__(self, program: bytes) -> None:
+        self._instructions = ctypes.create_string_buffer(program, len(program))
+        header = struct.pack("HxxxxxxP", len(program) // _INSTRUCTION_BYTES, ctypes.addressof(self._instructions))
+        self._header = ctypes.create_string_buffer(header, len(header)) if program else None
+        self._prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+    def install(self) -> None:
+        """Apply it to this process and all it will start; needs no_new_privs. Raises OSError."""
+        if self._header is None:
+            return
+        zero = ctypes.c_ulong(0)
+        if self._prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_MODE_FILTER), self._header, zero, zero):
+            number = ctypes.get_errno()
+            raise OSError(number, f"seccomp: {os.strerror(number)}")
