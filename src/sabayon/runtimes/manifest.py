@@ -22,6 +22,7 @@ class Interpreter(NamedTuple):
 
     argv: what to execute as the launcher; empty when the zygote itself, running `module`, is forked.
     binds: host paths outside of the system's folders that it needs to see, and where it sees them.
+    imports: what `module` uses of the standard library.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class Interpreter(NamedTuple):
     argv: tuple[str, ...]
     module: str
     binds: tuple[tuple[str, str], ...]
+    imports: tuple[str, ...] = ()
 
 
 def find_interpreters() -> dict[str, Interpreter]:
@@ -47,6 +49,7 @@ def _python() -> Interpreter:
         argv=(),
         module="sabayon.runtimes.python.launcher",
         binds=_outside_of_system(Path(sys.base_prefix, name) for name in _OF_PYTHON),
+        imports=("asyncio", "base64", "inspect", "traceback", "zipfile"),
     )
 
 

@@ -60,17 +60,16 @@ class Confinement:
     def _report(self, control: socket.socket, request: dict[str, Any], descriptors: list[int]) -> None:
         """Join the control groups and the network, then hand out what the platform holds this sandbox by."""
         linux.ignore_children(is_ignoring=False)
-        network, groups = (descriptors[0], descriptors[1:]) if request["has_network"] else (-1, descriptors)
-        for group in groups:
-            os.write(group, b"0")
-        if groups:
-            linux.unshare(linux.CLONE_NEWCGROUP)
-        if not self._is_root:
-            map_users(0, 0)  # which is who the zygote is in its own
-        handles = [os.pidfd_open(os.getpid())]
-        if network >= 0:
+        handles = [os.pidfd_open(1)]
+        if self._is_root:
+            network, *groups = descriptors
+            for group in groups:
+                os.write(group, b"0")
+            if groups:
+                linux.unshare(linux.CLONE_NEWCGROUP)
             linux.setns(network, linux.CLONE_NEWNET)
         else:
+            map_users(0, 0)  # which is who the zygote is in its own
             handles.append(interfaces.listen(request["api_port"]))
         socket.send_fds(control, [b'{"id": %d}' % request["id"]], handles)
 

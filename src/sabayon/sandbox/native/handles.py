@@ -14,8 +14,7 @@ from typing import NamedTuple
 class Start(NamedTuple):
     """What a zygote is told about a new sandbox.
 
-    address_space_bytes, processes: 0 for no bound of its own. has_network: whether it enters a network namespace that
-    is given with this; otherwise it makes one with nothing but a loopback.
+    address_space_bytes, processes: 0 for no bound of its own.
     """
 
     uid: int
@@ -24,7 +23,6 @@ class Start(NamedTuple):
     address_space_bytes: int
     processes: int
     api_port: int
-    has_network: bool = False
 
 
 class Started:

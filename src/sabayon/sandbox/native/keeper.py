@@ -20,6 +20,7 @@ from sabayon.runtimes.manifest import Interpreter, base_python
 from sabayon.sandbox.base import SandboxUnavailable
 from sabayon.sandbox.native.handles import Start, Started, ended, open_ends, send_signal
 from sabayon.sandbox.native.plumbing import Prepared
+from sabayon.sandbox.native.zygote import PING
 
 logger = logging.getLogger("sabayon.sandbox")
 
@@ -34,10 +35,21 @@ _STARTS_AT_ONCE: Final = 32
 _PACKET_BYTES: Final = 65536
 _CODE: Final = """
 import sys
+for name in sys.argv[3:]:
+    __import__(name)
 sys.path.insert(0, sys.argv[1])
+from sabayon.sandbox.native.compact import fill_holes
+fill_holes()
 from sabayon.sandbox.native.zygote import main
 main(int(sys.argv[2]))
 """
+_IMPORTS: Final = (
+    "contextlib", "ctypes", "fcntl", "gc", "importlib", "json", "pathlib", "resource", "signal", "socket", "struct"
+)  # fmt: skip
+"""What the zygote uses of the standard library, which is not to lie between what its forks use of it."""
+
+_PONG: Final = 0
+"""The number of no request, but of the answer to `PING`."""
 
 
 class ZygoteKeeper:
@@ -84,11 +96,12 @@ class ZygoteKeeper:
     def _spawn(self) -> tuple[socket.socket, int]:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         package_parent = str(Path(sabayon.__file__).parents[1])
+        command = [base_python(), "-I", "-S", "-B", "-c", _CODE]
         ours.send(json.dumps(self._recipe).encode())
         with theirs:
             # This first process ends at once, leaving pid 1 of the new pid namespace behind.
             subprocess.run(
-                [base_python(), "-I", "-S", "-B", "-c", _CODE, package_parent, str(theirs.fileno())],
+                [*command, package_parent, str(theirs.fileno()), *_IMPORTS, *self._interpreter.imports],
                 pass_fds=[theirs.fileno()],
                 env={},
                 stdin=subprocess.DEVNULL,
@@ -117,7 +130,6 @@ class ZygoteKeeper:
             for descriptor in joins:
                 given.callback(os.close, descriptor)
             if network:
-                start = start._replace(has_network=True)
                 joins = [network.namespace, *joins]
                 given.callback(os.close, network.namespace)
                 kept.callback(network.listener.close)
@@ -162,8 +174,12 @@ class ZygoteKeeper:
         One start that takes long is no reason to end the zygote, and with it all sandboxes that came out of it.
         """
         try:
-            await asyncio.wait_for(self._send({"ping": True}, []), self._answer_s)
+            assert self._control is not None
+            self._control.send(PING)
+            pong = self._waiting.setdefault(_PONG, asyncio.get_running_loop().create_future())
+            await asyncio.wait_for(asyncio.shield(pong), self._answer_s)
         except (TimeoutError, BlockingIOError):
+            self._waiting.pop(_PONG, None)
             return True
         except (SandboxUnavailable, ConnectionError):
             return False  # it has died, which is known by now or with the next request

@@ -44,6 +44,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _python = ctypes.PyDLL(None, use_errno=True)
 """The same, called without letting go of the interpreter's lock."""
 
+# Looked up here, in the zygote, instead of in every process that comes out of it.
+for _name in ("unshare", "setns", "mount", "prctl", "capset", "signal"):
+    getattr(_libc, _name)
+for _name in ("syscall", "PyOS_BeforeFork", "PyOS_AfterFork_Child", "PyOS_AfterFork_Parent"):
+    getattr(_python, _name)
+
 
 def _call(what: str, function: Any, *args: Any) -> int:
     result = int(function(*args))
@@ -58,28 +64,34 @@ def kernel_version() -> tuple[int, ...]:
     return tuple(int("".join(filter(str.isdigit, part))) for part in os.uname().release.split(".")[:2])
 
 
-def fork_into(namespaces: int) -> int:
-    """fork(2) with a child that starts in new namespaces: its pid here, 0 in the child. Raises OSError.
+class Forker:
+    """fork(2) with a child that starts in new namespaces.
 
     It spares the second fork that unshare(2) needs before a process is in a new pid namespace. The C library does not
     learn of it, which is safe where a process has one thread, and is pid 1 in its pid namespace as its child will be:
     what the library remembers of the thread stays true.
     """
-    number = _CLONE.get(os.uname().machine)
-    if number is None:
-        raise OSError(errno.ENOSYS, f"clone: its number on {os.uname().machine} is not known")
-    _python.PyOS_BeforeFork()
-    pid = int(
-        _python.syscall(ctypes.c_long(number), ctypes.c_ulong(namespaces | signal.SIGCHLD), None, None, None, None)
-    )
-    if pid == 0:
-        _python.PyOS_AfterFork_Child()
-        return 0
-    number = ctypes.get_errno()
-    _python.PyOS_AfterFork_Parent()
-    if pid < 0:
-        raise OSError(number, f"clone: {os.strerror(number)}")
-    return pid
+
+    def __init__(self, namespaces: int) -> None:
+        """Raises OSError."""
+        number = _CLONE.get(os.uname().machine)
+        if number is None:
+            raise OSError(errno.ENOSYS, f"clone: its number on {os.uname().machine} is not known")
+        flags = ctypes.c_ulong(namespaces | int(signal.SIGCHLD))
+        self._arguments = (ctypes.c_long(number), flags, None, None, None, None)
+
+    def fork(self) -> int:
+        """The child's pid; 0 in the child. Raises OSError."""
+        _python.PyOS_BeforeFork()
+        pid: int = _python.syscall(*self._arguments)
+        if pid == 0:
+            _python.PyOS_AfterFork_Child()
+            return 0
+        number = ctypes.get_errno()
+        _python.PyOS_AfterFork_Parent()
+        if pid < 0:
+            raise OSError(number, f"clone: {os.strerror(number)}")
+        return pid
 
 
 def unshare(flags: int) -> None:

@@ -9,9 +9,9 @@ Control socket (SOCK_SEQPACKET, one JSON object a packet):
 - start-up: a recipe comes in (see `main`); out go, in any order, `{"pidfd": true}` with a pidfd of the zygote, and
   `{"ready": true}` or `{"error": text}`
 - a request `{"id", ...}` (the rest: see `handles.Start`) comes in, with descriptors: frame socket, stdout,
-  stderr, the network namespace to enter if `has_network`, then one descriptor per cgroup hierarchy to join
-- `{"id", "ping"}` is sent back as it came
-- the answer `{"id"}` with a pidfd of the sandbox, and without `has_network` a listening socket inside it, or
+  stderr, the network namespace to enter if `is_root`, then one descriptor per cgroup hierarchy to join
+- `PING` is sent back as it came
+- the answer `{"id"}` with a pidfd of the sandbox, and unless `is_root` a listening socket inside it, or
   `{"id", "error"}`
 """
 
@@ -22,15 +22,18 @@ import importlib
 import json
 import os
 import socket
+import struct
 import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from sabayon.sandbox.native import filesystem, linux
+from sabayon.sandbox.native import compact, filesystem, linux
 from sabayon.sandbox.native.confinement import Confinement, map_users
 
 MAX_PACKET_BYTES: Final = 65536
 MAX_DESCRIPTORS: Final = 16
+PING: Final = b'{"id": 0}'
+_DESCRIPTOR: Final = struct.Struct("i")
 
 NO_USER_NAMESPACES: Final = (
     "this kernel does not let ordinary users make user namespaces; run as root, or set the sysctls "
@@ -60,6 +63,7 @@ def main(control_fd: int) -> None:
     confinement = _prepared(recipe)
     control.send(b'{"ready": true}')
     gc.collect()
+    compact.fill_holes()
     gc.freeze()
     _serve(control, confinement, is_root=recipe["is_root"])
 
@@ -114,23 +118,27 @@ def _enter_user_namespace() -> None:
 
 
 def _serve(control: socket.socket, confinement: Confinement, *, is_root: bool) -> None:
+    """Fork a sandbox for each request, and do nothing else: what is touched here is no longer shared with the last."""
     namespaces = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
     if not is_root:
+        namespaces |= linux.CLONE_NEWNET
         namespaces |= linux.CLONE_NEWUSER  # in which its processes are counted apart from all others of this user
+    forker = linux.Forker(namespaces)
+    room = socket.CMSG_SPACE(MAX_DESCRIPTORS * _DESCRIPTOR.size)
     while True:
-        packet, descriptors, _, _ = socket.recv_fds(control, MAX_PACKET_BYTES, MAX_DESCRIPTORS)
+        packet, ancillary, _, _ = control.recvmsg(MAX_PACKET_BYTES, room)
         if not packet:
             return
-        request = json.loads(packet)
-        if "ping" in request:
+        if packet == PING:
             control.send(packet)
             continue
+        descriptors = [descriptor for _, _, data in ancillary for (descriptor,) in _DESCRIPTOR.iter_unpack(data)]
         try:
-            child = linux.fork_into(namespaces | (0 if request["has_network"] else linux.CLONE_NEWNET))
+            child = forker.fork()
         except OSError as error:
-            control.send(json.dumps({"id": request["id"], "error": str(error)}).encode())
+            control.send(json.dumps({"id": json.loads(packet)["id"], "error": str(error)}).encode())
         else:
             if not child:
-                confinement.enter(control, request, descriptors)
+                confinement.enter(control, json.loads(packet), descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
