@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from bench import figures, report
+from bench import figures, library, report
 from bench.report import Figure
 from bench.stage import Stage
-from tests.acceptance.running import running
+from tests.acceptance.running import Platform, running
 
 Measurement = Callable[[Stage], Iterator[Figure]]
 
@@ -21,7 +22,10 @@ UNTHROTTLED = {"SABAYON_INVOCATIONS_PER_MINUTE": "100000000", "SABAYON_CONCURREN
 """What is measured would otherwise be how fast invocations are refused."""
 
 GROUPS: list[tuple[dict[str, str], list[Measurement]]] = [
-    ({}, [figures.idle_platform, figures.cold_python, figures.cold_nodejs, figures.warm]),
+    (
+        {},
+        [figures.idle_platform, figures.cold_python, figures.cold_python_with_a_set, figures.cold_nodejs, figures.warm],
+    ),
     ({}, [figures.burst, figures.sustained, figures.noisy_neighbour]),
     (
         {"SABAYON_PAUSE_GRACE_S": "0.5", "SABAYON_STEM_CELLS": "0"},
@@ -30,6 +34,15 @@ GROUPS: list[tuple[dict[str, str], list[Measurement]]] = [
     ({}, [figures.thousand_actions]),
 ]
 """Settings of a fresh platform, and what is measured on it."""
+
+
+@contextmanager
+def _running(home: Path, environment: dict[str, str]) -> Iterator[Platform]:
+    sets = home / "sets"
+    library.write_set(sets)
+    settings = {**UNTHROTTLED, "SABAYON_DEPENDENCY_SETS": str(sets), **environment}
+    with running(home, environment=settings) as platform:
+        yield platform
 
 
 def main() -> None:
@@ -45,7 +58,7 @@ def main() -> None:
             continue
         with (
             tempfile.TemporaryDirectory(prefix="sabayon-bench-") as home,
-            running(Path(home), environment={**UNTHROTTLED, **environment}) as platform,
+            _running(Path(home), environment) as platform,
         ):
             stage = Stage(platform, options.quick)
             for measurement in chosen:

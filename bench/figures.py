@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from bench import rivals
+from bench import library, rivals
 from bench.load import Load, measure
 from bench.report import Figure
 from bench.stage import NODEJS, PYTHON, Stage, at, measure_one, proportional_mb, resident_mb, sandbox_processes
@@ -34,6 +34,19 @@ def cold_python(stage: Stage) -> Iterator[Figure]:
     importing = stage.cold_ms(stage.create("lib", stage.count(100), LIBRARIES + PYTHON), 0.02)
     bare = rivals.process_per_request_ms(LIBRARIES)
     yield Figure("cold Python with libraries, p50", at(importing, 0.5), "ms", f"fresh interpreter alone {bare:.1f} ms")
+
+
+def cold_python_with_a_set(stage: Stage) -> Iterator[Figure]:
+    """On a platform that has the library's set."""
+    code = f"import {library.NAME}\n{PYTHON}"
+    hello = stage.cold_ms(stage.create("beside", stage.count(100)), 0.02)
+    bringing = stage.cold_ms(stage.create("bringing", stage.count(50), library.archive(code)), 0.02)
+    names = stage.create("set", stage.count(100), code, annotations=[{"key": "dependencies", "value": library.NAME}])
+    stage.cold_ms(names[:1], 0)  # starts the zygote
+    taken = stage.cold_ms(names[1:], 0.02)
+    remark = f"hello {at(hello, 0.5):.1f} ms, the library in the action's archive {at(bringing, 0.5):.0f} ms"
+    yield Figure("cold Python, 100 ms library in its set, p50", at(taken, 0.5), "ms", remark, at_most=12)
+    yield Figure("cold Python, 100 ms library in its set, p99", at(taken, 0.99), "ms", at_most=20)
 
 
 def cold_nodejs(stage: Stage) -> Iterator[Figure]:

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from bench.load import Load, measure
@@ -52,12 +53,13 @@ class Stage:
         return measure(self.port, *rotation, clients=clients, requests=requests)
 
     def create(
-        self, prefix: str, number: int, code: str = PYTHON, kind: str = "python:default", memory: int = 128
+        self, prefix: str, number: int, code: str = PYTHON, kind: str = "python:default", memory: int = 128, **rest: Any
     ) -> list[str]:
-        """That many actions, none of which has run."""
+        """That many actions, none of which has run. rest: what else they are created with."""
         names = [f"{prefix}-{n}" for n in range(number)]
+        settings = {"limits": {"memory": memory}, **rest}
         with ThreadPoolExecutor(8) as threads:
-            list(threads.map(lambda n: self.platform.create_action(n, code, kind, limits={"memory": memory}), names))
+            list(threads.map(lambda n: self.platform.create_action(n, code, kind, **settings), names))
         return names
 
     def cold_ms(self, names: list[str], pause_s: float) -> list[float]:

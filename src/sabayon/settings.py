@@ -37,6 +37,7 @@ class Settings:
     guest_key: str = _setting("", "UUID:KEY of the namespace guest; empty keeps or makes a random one")
     sandbox: str = _setting("native", "isolation driver: native")
     egress: str = _setting("internet", "the most that actions reach besides the API: none, internet or all")
+    dependency_sets: str = _setting("", "folder of the sets of packages that actions can have imported; empty for none")
     log_level: str = _setting("info", "debug, info, warning or error")
     access_log: bool = _setting(False, "one log line for each request")
     drain_s: float = _setting(10.0, "at shutdown, how long running activations may take to finish")

@@ -81,6 +81,10 @@ async def _serve(settings: Settings) -> int:
     return 0
 
 
+def _folder(setting: str) -> Path | None:
+    return Path(setting).expanduser().absolute() if setting else None
+
+
 async def _finished_before(work: Coroutine[Any, Any, None], event: asyncio.Event) -> bool:
     """Whether `work` was done before `event` was set; if not, it has been cancelled. Raises what `work` raises."""
     working = asyncio.create_task(work)
@@ -171,6 +175,7 @@ class Standalone:
             serve_api=server.listen,
             result_limit_bytes=max(limits.payload_bytes, limits.truncation_bytes),
             egress=Egress(settings.egress),
+            dependency_sets=_folder(settings.dependency_sets),
         )
         stack.push_async_callback(driver.aclose)
         try:

@@ -32,7 +32,14 @@ API_PORT = 3233
 class Stage:
     """A driver on a loop of its own; `run` drives one test's coroutine."""
 
-    def __init__(self, *, egress: Egress = Egress.NONE, serve_api: ServeApi | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        egress: Egress = Egress.NONE,
+        serve_api: ServeApi | None = None,
+        dependency_sets: Path | None = None,
+    ) -> None:
+        self._dependency_sets = dependency_sets
         self.listeners: list[socket.socket] = []
         self._egress = egress
         self._serve = serve_api or self._serve_api
@@ -42,7 +49,11 @@ class Stage:
 
     async def _started(self) -> NativeDriver:
         driver = NativeDriver(
-            api_port=API_PORT, serve_api=self._serve, result_limit_bytes=RESULT_LIMIT_BYTES, egress=self._egress
+            api_port=API_PORT,
+            serve_api=self._serve,
+            result_limit_bytes=RESULT_LIMIT_BYTES,
+            egress=self._egress,
+            dependency_sets=self._dependency_sets,
         )
         await driver.start()
         return driver
@@ -65,10 +76,10 @@ class Stage:
 
     @asynccontextmanager
     async def sandbox(
-        self, kind: str = PYTHON, memory_mb: int = 128, egress: Egress = Egress.NONE
+        self, kind: str = PYTHON, memory_mb: int = 128, egress: Egress = Egress.NONE, dependencies: str = ""
     ) -> AsyncIterator[Sandbox]:
         """A stem cell that is destroyed afterwards."""
-        sandbox = await self.driver.create(SandboxSpec(kind, memory_mb, egress))
+        sandbox = await self.driver.create(SandboxSpec(kind, memory_mb, egress, dependencies))
         sandbox.limit_logs(LOG_LIMIT_BYTES)
         try:
             yield sandbox
@@ -77,17 +88,25 @@ class Stage:
 
     @asynccontextmanager
     async def action(
-        self, code: str | bytes, *, kind: str = PYTHON, memory_mb: int = 128, egress: Egress = Egress.NONE
+        self,
+        code: str | bytes,
+        *,
+        kind: str = PYTHON,
+        memory_mb: int = 128,
+        egress: Egress = Egress.NONE,
+        dependencies: str = "",
     ) -> AsyncIterator[Sandbox]:
         """A sandbox with code in it that has been initialized well."""
-        async with self.sandbox(kind, memory_mb, egress) as sandbox:
+        async with self.sandbox(kind, memory_mb, egress, dependencies) as sandbox:
             reply = await sandbox.init(init_body(code), 20)
             assert reply.status == 200, (reply, sandbox.take_logs())
             yield sandbox
 
-    async def result(self, code: str | bytes, value: Any = None, *, kind: str = PYTHON, memory_mb: int = 128) -> Any:
+    async def result(
+        self, code: str | bytes, value: Any = None, *, kind: str = PYTHON, memory_mb: int = 128, dependencies: str = ""
+    ) -> Any:
         """What one run of `code` answers, which must be a success."""
-        async with self.action(code, kind=kind, memory_mb=memory_mb) as sandbox:
+        async with self.action(code, kind=kind, memory_mb=memory_mb, dependencies=dependencies) as sandbox:
             reply = await sandbox.run(run_body(value), 20)
             assert reply.status == 200, (reply, sandbox.take_logs())
             return json.loads(reply.body)

@@ -89,7 +89,7 @@ class ScriptedSandbox:
 
 
 class ScriptedDriver:
-    """Makes scripted sandboxes; the next `failures` starts fail.
+    """Makes scripted sandboxes; the next `failures` starts fail, all with `refusal` if it is set.
 
     is_starting: set when a sandbox is wanted. may_start: cleared to hold starts up. is_asked: set when one is asked.
     """
@@ -105,6 +105,8 @@ class ScriptedDriver:
         self.may_start.set()
         self.made: list[ScriptedSandbox] = []
         self.failures = 0
+        self.refusal: Exception | None = None
+        self.tries = 0
         self.on_init: Script = succeed
         self.on_run: Script = succeed
 
@@ -112,6 +114,9 @@ class ScriptedDriver:
         """There is nothing to make ready."""
 
     async def create(self, spec: SandboxSpec) -> ScriptedSandbox:
+        self.tries += 1
+        if self.refusal:
+            raise self.refusal
         if self.failures:
             self.failures -= 1
             raise SandboxUnavailable("no sandbox today")

@@ -21,6 +21,7 @@ from sabayon.entity.parameters import parameter
 from sabayon.errors import StoreUnavailable
 from sabayon.invoker.container import START_TRIES
 from sabayon.invoker.worker import Invoker
+from sabayon.sandbox.base import DependenciesUnusable
 from sabayon.store.base import Put
 from sabayon.store.memory import MemoryActivations, MemoryArtifacts, MemoryStore
 from tests.unit.scripted_sandbox import ScriptedDriver, ScriptedSandbox
@@ -292,3 +293,19 @@ async def test_nothing_runs_after_the_end(stage: Stage) -> None:
     outcome, _ = await stage.result()
     assert outcome is Outcome.WHISK_ERROR
     assert not stage.driver.made
+
+
+@on_stage
+async def test_an_action_that_names_a_dependency_set_runs_in_a_container_of_that_set(stage: Stage) -> None:
+    stage.action = replace(stage.action, annotations=(parameter("dependencies", "science"),))
+    await stage.result()
+    await stage.result()
+    (sandbox,) = stage.driver.made
+    assert (sandbox.spec.kind, sandbox.spec.dependencies, len(sandbox.runs)) == ("python:3.11", "science", 2)
+
+
+@on_stage
+async def test_an_action_whose_dependency_set_cannot_be_used_fails_with_the_reason_at_once(stage: Stage) -> None:
+    stage.driver.refusal = DependenciesUnusable("There is no dependency set 'science'.")
+    assert await stage.result() == (Outcome.DEVELOPER_ERROR, {"error": "There is no dependency set 'science'."})
+    assert stage.driver.tries == 1

@@ -84,7 +84,7 @@ class Container:
         self._reason: str | None = None
 
     async def start(self) -> None:
-        """Make the sandbox. Raises SandboxUnavailable."""
+        """Make the sandbox. Raises SandboxUnavailable, DependenciesUnusable."""
         for attempt in range(1, START_TRIES + 1):
             if self._reason is not None:
                 raise SandboxUnavailable(self._reason)
@@ -118,7 +118,7 @@ class Container:
     async def run(self, message: ActivationMessage, limits: Limits, read_code: ReadCode) -> Ended:
         """Make what is missing, then run once.
 
-        Raises SandboxUnavailable, SandboxDied and CodeUnavailable, all before anything ran.
+        Raises SandboxUnavailable, DependenciesUnusable, SandboxDied and CodeUnavailable, all before anything ran.
         """
         if self._sandbox is None:
             await self.start()

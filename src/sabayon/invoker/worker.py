@@ -20,7 +20,15 @@ from sabayon.invoker.logs import format_logs
 from sabayon.invoker.outcome import Limits
 from sabayon.invoker.pool import Pool
 from sabayon.invoker.record import record_of, record_without_run
-from sabayon.sandbox.base import Egress, Logs, SandboxDied, SandboxDriver, SandboxSpec, SandboxUnavailable
+from sabayon.sandbox.base import (
+    DependenciesUnusable,
+    Egress,
+    Logs,
+    SandboxDied,
+    SandboxDriver,
+    SandboxSpec,
+    SandboxUnavailable,
+)
 from sabayon.store.base import Activations, Artifacts
 
 logger = logging.getLogger("sabayon.invoker")
@@ -95,7 +103,8 @@ class Invoker:
             key = Key(message.identity.namespace, action.entity_name.id, message.revision)
             kept = self._allowed(message).kept_warm
             egress = self._driver.egress.narrowed(action.egress)
-            job = Job(message.activation_id, key, action.exec.kind, action.limits.memory, kept, egress)
+            kind = _with_dependencies(action.exec.kind, action.dependencies)
+            job = Job(message.activation_id, key, kind, action.limits.memory, kept, egress)
             self._carry_out(self._pool.submit(job, time.monotonic()))
         return future
 
@@ -117,11 +126,11 @@ class Invoker:
             match instruction:
                 case Run(container, job, is_new):
                     if is_new:
-                        spec = SandboxSpec(job.kind, job.memory_mb, job.egress)
+                        spec = _spec(job.kind, job.memory_mb, job.egress)
                         self._containers[container] = Container(self._driver, spec)
                     self._spawn(self._run(container, job))
                 case Create(container, kind, memory_mb, egress):
-                    self._containers[container] = Container(self._driver, SandboxSpec(kind, memory_mb, egress))
+                    self._containers[container] = Container(self._driver, _spec(kind, memory_mb, egress))
                     self._spawn(self._create(container))
                 case Remove(container, reason):
                     self._spawn(self._containers.pop(container).destroy(reason))
@@ -158,6 +167,8 @@ class Invoker:
             return await container.run(message, self._limits_of(message), self._read_code)
         except CodeUnavailable as unavailable:
             return Ended(unavailable.response, nothing, None, False, False)
+        except DependenciesUnusable as error:
+            return Ended(error_response(Outcome.DEVELOPER_ERROR, str(error)), nothing, None, False, False)
         except SandboxDied as error:
             if not self._is_closing:
                 logger.warning("activation %s tx=%s is moved: %s", message.activation_id, message.transaction_id, error)
@@ -283,6 +294,16 @@ class Invoker:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _with_dependencies(kind: str, dependencies: str) -> str:
+    """What the pool takes for a kind: containers that differ in it are never taken for each other."""
+    return f"{kind}+{dependencies}" if dependencies else kind
+
+
+def _spec(kind: str, memory_mb: int, egress: Egress) -> SandboxSpec:
+    kind, _, dependencies = kind.partition("+")
+    return SandboxSpec(kind, memory_mb, egress, dependencies)
 
 
 def stem_cells_of(kinds: Iterable[str], count: int, memory_mb: int, egress: Egress) -> list[tuple[Cell, int]]:

@@ -41,11 +41,13 @@ class SandboxSpec(NamedTuple):
     kind: concrete runtime kind such as `python:3.11`.
     memory_mb: hard limit for everything inside, files in memory included.
     egress: at most this; a driver that cannot give it gives less.
+    dependencies: the name of the dependency set that its code finds imported; empty for none.
     """
 
     kind: str
     memory_mb: int
     egress: Egress = Egress.NONE
+    dependencies: str = ""
 
 
 class Reply(NamedTuple):
@@ -95,6 +97,10 @@ class SandboxTimeout(SabayonError):
 
 class SandboxUnavailable(SabayonError):
     """The driver could not start a sandbox: the platform's fault, worth a retry."""
+
+
+class DependenciesUnusable(SabayonError):
+    """The dependency set asked for is not there, or cannot be imported. The text is for the action's developer."""
 
 
 class Sandbox(Protocol):
@@ -166,7 +172,7 @@ class SandboxDriver(Protocol):
         ...
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
-        """A running stem cell of `spec`. Raises SandboxUnavailable."""
+        """A running stem cell of `spec`. Raises SandboxUnavailable, DependenciesUnusable."""
         ...
 
     async def aclose(self) -> None:

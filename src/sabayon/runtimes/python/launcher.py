@@ -17,6 +17,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
+from sabayon.runtimes.python.chance import renew
 from sabayon.runtimes.python.loading import MODULE, NOT_COMPILED, InitFailedError, load
 from sabayon.runtimes.python.output import flush, open_output, tell, trace, write
 
@@ -52,6 +53,7 @@ def prepare() -> None:
 
 def main(fd: int) -> None:
     """Answer frames until the other end closes."""
+    renew()
     launcher = Launcher()
     write(fd, _REPLY.pack(0, 200))
     while head := _read(fd, _HEAD.size):

@@ -11,12 +11,13 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sabayon.runtimes.manifest import Interpreter, find_interpreters
-from sabayon.sandbox.base import Egress, Logs, Reply, SandboxDied, SandboxSpec, SandboxUnavailable
+from sabayon.sandbox.base import DependenciesUnusable, Egress, Logs, Reply, SandboxDied, SandboxSpec, SandboxUnavailable
 from sabayon.sandbox.native import linux, seccomp
 from sabayon.sandbox.native.cgroups import Cgroups, Group, find_hierarchies
+from sabayon.sandbox.native.dependencies import WHERE, DependencySet, SetZygotes
 from sabayon.sandbox.native.egress import Ways
 from sabayon.sandbox.native.handles import Start, Started
 from sabayon.sandbox.native.keeper import ZygoteKeeper
@@ -45,12 +46,16 @@ ServeApi = Callable[[socket.socket], Callable[[], None]]
 """Serve the platform's API on a listening socket; calling the result stops it and closes the socket."""
 
 
+OnDestroyed = Callable[["NativeSandbox"], None]
+
+
 class NativeDriver:
     """See the port. Needs root for all of it; as an ordinary user it does what user namespaces allow.
 
     api_port: where the platform's API appears on each sandbox's loopback.
     result_limit_bytes: how much of a reply is kept.
     egress: the most that sandboxes may reach; it comes down to nothing where this host cannot give it.
+    dependency_sets: the folder of the sets, see `dependencies`.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class NativeDriver:
         serve_api: ServeApi,
         result_limit_bytes: int,
         egress: Egress = Egress.NONE,
+        dependency_sets: Path | None = None,
         interpreters: Mapping[str, Interpreter] | None = None,
     ) -> None:
         self._interpreters = dict(find_interpreters() if interpreters is None else interpreters)
@@ -71,6 +77,7 @@ class NativeDriver:
         self._ways: Ways | None = None
         self._cgroups: Cgroups | None = None
         self._keepers: dict[str, ZygoteKeeper] = {}
+        self._sets = SetZygotes(dependency_sets, self._keeper_of_set)
         self._sandboxes: dict[str, NativeSandbox] = {}
         self._numbers = itertools.count(1)
         self._uids = itertools.cycle(range(FIRST_UID, FIRST_UID + UIDS))
@@ -96,16 +103,29 @@ class NativeDriver:
         """Sweep, make the cgroups and the way out, start a zygote per kind. Raises SandboxUnavailable."""
         self._start_cgroups()
         await self._start_ways()
-        resolv_conf = self._ways.resolv_conf if self._ways else ""
         for kind, interpreter in self._interpreters.items():
-            self._keepers[kind] = ZygoteKeeper(
-                interpreter, is_root=self._is_root, resolv_conf=resolv_conf, environment=self._environment()
-            )
+            self._keepers[kind] = self._keeper(interpreter)
         results = await asyncio.gather(*(k.start() for k in self._keepers.values()), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 await self.aclose()
                 raise result
+
+    def _keeper(self, interpreter: Interpreter, dependencies: Mapping[str, Any] | None = None) -> ZygoteKeeper:
+        return ZygoteKeeper(
+            interpreter,
+            is_root=self._is_root,
+            resolv_conf=self._ways.resolv_conf if self._ways else "",
+            environment=self._environment(),
+            dependencies=dependencies,
+        )
+
+    def _keeper_of_set(self, kind: str, chosen: DependencySet) -> ZygoteKeeper:
+        interpreter = self._interpreters[kind]
+        return self._keeper(
+            interpreter._replace(binds=(*interpreter.binds, (str(chosen.path), WHERE))),
+            {"where": WHERE, "modules": chosen.modules, "is_chosen": chosen.is_chosen},
+        )
 
     def _start_cgroups(self) -> None:
         self._missing = [] if seccomp.program() else ["a system call filter for this processor"]
@@ -140,10 +160,27 @@ class NativeDriver:
             await self._ways.start()
 
     async def create(self, spec: SandboxSpec) -> NativeSandbox:
-        """A running sandbox without code. Raises SandboxUnavailable."""
+        """A running sandbox without code. Raises SandboxUnavailable, DependenciesUnusable."""
         keeper = self._keepers.get(spec.kind)
         if keeper is None or self._is_closed:
             raise SandboxUnavailable(f"this host cannot start {spec.kind}")
+        if not spec.dependencies:
+            return await self._create(spec, keeper, self._gone)
+        if self._interpreters[spec.kind].argv:
+            raise DependenciesUnusable("Dependency sets are for actions in Python.")
+        zygote = await self._sets.take(spec.kind, spec.dependencies)
+
+        def gone(sandbox: NativeSandbox) -> None:
+            self._gone(sandbox)
+            self._sets.give_back(zygote)
+
+        try:
+            return await self._create(spec, zygote.keeper, gone)
+        except BaseException:
+            self._sets.give_back(zygote)
+            raise
+
+    async def _create(self, spec: SandboxSpec, keeper: ZygoteKeeper, on_destroyed: OnDestroyed) -> NativeSandbox:
         name = f"{os.getpid()}-{next(self._numbers)}"
         uid = self._free_uid()
         group = self._group(name, spec.memory_mb)
@@ -154,7 +191,7 @@ class NativeDriver:
                 await asyncio.shield(asyncio.ensure_future(_remove(group)))
             raise
         stop_api = self._serve_api(started.listener)
-        sandbox = NativeSandbox(name, uid, started, group, self._result_limit, stop_api, self._gone)
+        sandbox = NativeSandbox(name, uid, started, group, self._result_limit, stop_api, on_destroyed)
         self._sandboxes[name] = sandbox
         try:
             await sandbox.boot()
@@ -217,6 +254,7 @@ class NativeDriver:
         await asyncio.gather(*(s.destroy("the platform stops") for s in list(self._sandboxes.values())))
         for keeper in self._keepers.values():
             await keeper.aclose()
+        await self._sets.aclose()
         if self._cgroups is not None:
             await asyncio.to_thread(self._cgroups.close)
         if self._ways is not None:
@@ -234,7 +272,7 @@ class NativeSandbox:
         group: Group | None,
         result_limit_bytes: int,
         stop_api: Callable[[], None],
-        on_destroyed: Callable[[NativeSandbox], None],
+        on_destroyed: OnDestroyed,
     ) -> None:
         self._name = name
         self.uid = uid

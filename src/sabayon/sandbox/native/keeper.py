@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import sabayon
 from sabayon.runtimes.manifest import Interpreter, base_python
-from sabayon.sandbox.base import SandboxUnavailable
+from sabayon.sandbox.base import DependenciesUnusable, SandboxUnavailable
 from sabayon.sandbox.native.handles import Start, Started, ended, open_ends, send_signal
 from sabayon.sandbox.native.plumbing import Prepared
 from sabayon.sandbox.native.zygote import PING
@@ -62,6 +62,7 @@ class ZygoteKeeper:
         is_root: bool,
         resolv_conf: str = "",
         environment: Mapping[str, str] | None = None,
+        dependencies: Mapping[str, Any] | None = None,
         answer_s: float = ANSWER_S,
     ) -> None:
         self._interpreter = interpreter
@@ -73,6 +74,7 @@ class ZygoteKeeper:
             "is_root": is_root,
             "resolv_conf": resolv_conf,
             "environment": dict(environment or {}),
+            "dependencies": dict(dependencies or {}),
         }
         self._control: socket.socket | None = None
         self._pidfd = -1
@@ -116,6 +118,9 @@ class ZygoteKeeper:
         except (OSError, SandboxUnavailable) as error:
             ours.close()
             raise SandboxUnavailable(f"the zygote of {self._interpreter.kind} cannot start: {error}") from error
+        except DependenciesUnusable:
+            ours.close()
+            raise
         ours.setblocking(False)
         return ours, pidfd
 
@@ -270,7 +275,7 @@ def _take_handles(started: Started, handles: list[int], network: Prepared | None
 
 
 def _greeted(control: socket.socket) -> int:
-    """Read a zygote's greeting; its pidfd. Raises SandboxUnavailable with its reason, OSError."""
+    """Read a zygote's greeting; its pidfd. Raises OSError, SandboxUnavailable, DependenciesUnusable."""
     pidfd, is_ready = -1, False
     while pidfd < 0 or not is_ready:
         packet, descriptors, _, _ = socket.recv_fds(control, _PACKET_BYTES, 1)
@@ -282,5 +287,7 @@ def _greeted(control: socket.socket) -> int:
         if "error" in greeting:
             if pidfd >= 0:
                 os.close(pidfd)
+            if greeting.get("is_of_set"):
+                raise DependenciesUnusable(f"The dependency set cannot be used: {greeting['error']}.")
             raise SandboxUnavailable(greeting["error"])
     return pidfd

@@ -154,6 +154,15 @@ def empty_ambient_set() -> None:
     _call("prctl", _libc.prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 
 
+def rest_capabilities(*, are_resting: bool) -> None:
+    """Have this process's capabilities take no effect, or effect again. Raises OSError."""
+    sets = (ctypes.c_uint32 * 6)()
+    _call("capget", _libc.capget, _CAPABILITY_HEADER, sets)
+    for low in (0, 3):  # effective, permitted and inheritable; twice, for 64 of them
+        sets[low] = 0 if are_resting else sets[low + 1]
+    _call("capset", _libc.capset, _CAPABILITY_HEADER, sets)
+
+
 def clear_capability_sets() -> None:
     """Empty this process's own sets; with an empty bounding set nothing can fill them again."""
     _call("capset", _libc.capset, _CAPABILITY_HEADER, _NO_CAPABILITIES)

@@ -7,7 +7,7 @@ the control socket, also by dying.
 Control socket (SOCK_SEQPACKET, one JSON object a packet):
 
 - start-up: a recipe comes in (see `main`); out go, in any order, `{"pidfd": true}` with a pidfd of the zygote, and
-  `{"ready": true}` or `{"error": text}`
+  `{"ready": true}` or `{"error": text, "is_of_set"}`, which says whether a module of the dependency set is to blame
 - a request `{"id", ...}` (the rest: see `handles.Start`) comes in, with descriptors: frame socket, stdout,
   stderr, the network namespace to enter if `is_root`, then one descriptor per cgroup hierarchy to join
 - `PING` is sent back as it came
@@ -29,6 +29,7 @@ from typing import Any, Final
 
 from sabayon.sandbox.native import compact, filesystem, linux
 from sabayon.sandbox.native.confinement import Confinement, map_users
+from sabayon.sandbox.native.preload import PreloadError, preload
 
 MAX_PACKET_BYTES: Final = 65536
 MAX_DESCRIPTORS: Final = 16
@@ -46,7 +47,8 @@ def main(control_fd: int) -> None:
     """Run until the control socket ends.
 
     The recipe: `binds` host paths to show, `argv` to execute as the launcher (empty: call `main` of `module`, which is
-    imported and asked to `prepare` before any fork), `environment` what they all have, `is_root` whether sandboxes have
+    imported and asked to `prepare` before any fork), `environment` what they all have, `dependencies` of what
+    set it is (see `preload`; empty: of none), `is_root` whether sandboxes have
     real users and cgroups, `resolv_conf` that file's text.
     """
     os.umask(0o022)  # that of the platform may hide the prepared root from the sandboxes' users
@@ -55,8 +57,10 @@ def main(control_fd: int) -> None:
     sys.argv = [""]
     try:
         _isolate(control, recipe)
-    except OSError as error:
-        control.send(json.dumps({"error": str(error)}).encode())
+        if recipe["dependencies"]:
+            preload(recipe["dependencies"])
+    except (OSError, PreloadError) as error:
+        control.send(json.dumps({"error": str(error), "is_of_set": isinstance(error, PreloadError)}).encode())
         return
     linux.empty_bounding_set()
     linux.ignore_children(is_ignoring=True)  # the kernel forgets them as they end
@@ -70,7 +74,6 @@ def main(control_fd: int) -> None:
 
 def _prepared(recipe: dict[str, Any]) -> Confinement:
     """All that sandboxes have in common."""
-    os.environ.update(recipe["environment"])
     module = sys.modules.get(recipe["module"])
     if module:
         _with_pipes_for_output(module.prepare)
@@ -105,6 +108,7 @@ def _isolate(control: socket.socket, recipe: dict[str, Any]) -> None:
     filesystem.enter_prepared_root(recipe["binds"], recipe["resolv_conf"])
     sys.path[:] = [path for path in sys.path if os.path.exists(path)]
     os.environ.clear()
+    os.environ.update(recipe["environment"])
     linux.set_hostname("sabayon")
 
 
