@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Any
 
+from sabayon.sandbox.native import landlock
 from tests.attacks.frame import (
     NOT_PERMITTED,
     NOT_THERE,
@@ -159,6 +160,13 @@ def attack(args):
 """
 
 
+CHOOSE_A_VICTIM = """
+def attack(args):
+    with open("/proc/self/oom_score_adj", "w") as file:
+        return file.write("500")
+"""
+
+
 def _reads(path: str) -> str:
     return f"def attack(args): return contents({path})"
 
@@ -207,7 +215,10 @@ ATTACKS = [
         "def attack(args): open('/tmp/x', 'w').close(); os.chown('/tmp/x', 0, 0); os.chmod('/tmp/x', 0o4755); return 1",
         NOT_PERMITTED, PRIVATE, only_as_root=True,
     ),
+    Attack("read which devices interrupt the processors", _reads("'/proc/interrupts'"), gains_nothing),
 ]  # fmt: skip
+if landlock.version() >= landlock.LEAST:
+    ATTACKS.append(Attack("choose whom the kernel kills for memory", CHOOSE_A_VICTIM, fails_with(errno.EACCES)))
 
 
 @cases(ATTACKS)

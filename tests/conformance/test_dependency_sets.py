@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sabayon.runtimes.manifest import find_interpreters
-from sabayon.sandbox.base import DependenciesUnusable, SandboxSpec
+from sabayon.sandbox.base import DependenciesUnusable, SandboxSpec, SandboxUnavailable
 from sabayon.sandbox.native.dependencies import SetZygotes, find_set
 from sabayon.sandbox.native.keeper import ZygoteKeeper
 from tests.conformance.sandbox_stage import PYTHON, Stage, held_processes, is_running
@@ -175,6 +175,16 @@ def test_what_has_been_drawn_from_while_it_was_imported_is_drawn_from_afresh_in_
     code = f"import drawn, random, secrets, ssl, tempfile, uuid\ndef main(args): return {{'drawn': {DRAWS[draw]}}}"
     drawn = [sets.run(sets.result(code, dependencies="drawn"))["drawn"] for _ in range(3)]
     assert len(set(drawn)) == 3
+
+
+@pytest.mark.usefixtures("as_root")
+def test_a_sandbox_of_a_set_that_does_not_start_leaves_the_zygote_to_others(sets: Stage) -> None:
+    sets.run(sets.result(LOOK, dependencies="plain"))
+    with pytest.raises(SandboxUnavailable):
+        sets.run(sets.driver.create(SandboxSpec(PYTHON, 0, dependencies="plain")))
+    before = held_processes()
+    assert sets.run(sets.result(LOOK, dependencies="plain"))["red"] == "#f00"
+    assert held_processes() == before
 
 
 def test_a_set_that_has_changed_is_as_it_is_now_for_new_sandboxes_and_as_it_was_for_old_ones(tmp_path: Path) -> None:

@@ -199,7 +199,9 @@ def main(args):
     result = {SYSTEM_CALLS[call]}
     return {{"result": result, "errno": ctypes.get_errno()}}
 """
-    assert stage.run(stage.result(code)) == {"result": -1, "errno": errno.EPERM}
+    found = stage.run(stage.result(code))
+    assert found["result"] == -1
+    assert found["errno"] in (errno.EPERM, *([errno.EACCES] if call == "mknod" else []))  # Landlock is asked earlier
 
 
 @pytest.mark.parametrize("family", [socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK])

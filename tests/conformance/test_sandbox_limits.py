@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.conformance.sandbox_stage import (
     PYTHON,
     RESULT_LIMIT_BYTES,
     Stage,
+    held_processes,
     own_processes,
     run_body,
     texts,
@@ -246,6 +248,29 @@ def main(args):
     found = stage.run(stage.result(code, {"folder": folder}, memory_mb=512))
     assert found["errno"] == errno.ENOSPC
     assert found["count"] < 70_000
+
+
+@pytest.mark.usefixtures("as_root")
+def test_an_idle_container_owns_little_memory(stage: Stage) -> None:
+    """All but what it shares with the zygote and the others that came out of it: it is this that a thousand need."""
+
+    async def scenario() -> list[float]:
+        async with AsyncExitStack() as stack:
+            before = held_processes()
+            for _ in range(8):
+                sandbox = await stack.enter_async_context(stage.action("def main(args): return args"))
+                await sandbox.run(run_body({"n": 1}), 10)
+            owned = [_owned_mb(pid) for pid in held_processes() - before]
+            return sorted(owned)
+
+    owned_mb = stage.run(scenario())
+    assert len(owned_mb) == 8
+    assert owned_mb[4] < 2.5
+
+
+def _owned_mb(pid: int) -> float:
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in rollup if line.startswith("Private_Dirty:"))
 
 
 def test_open_files_are_bounded(stage: Stage) -> None:

@@ -51,7 +51,7 @@ def test_the_second_version_alone_carries_everything_and_can_always_freeze() -> 
 
     found = find_hierarchies(SYSTEMD_UNIFIED, "0::/\n", read)
 
-    assert found == [Hierarchy(Path("/sys/fs/cgroup"), 2, frozenset({"memory", "pids", "cpu", "freezer"}))]
+    assert found == [Hierarchy(Path("/sys/fs/cgroup"), 2, frozenset({"memory", "pids", "cpu", "io", "freezer"}))]
 
 
 def test_a_second_version_hierarchy_without_controllers_beside_the_first_version_is_left_alone() -> None:
@@ -122,6 +122,7 @@ def test_a_mount_point_with_a_space_in_it_is_understood() -> None:
                 "memory.oom.group": "1",
                 "pids.max": "7",
                 "cpu.weight": "50",
+                "io.weight": "50",
             },
         ),
     ],
@@ -131,7 +132,8 @@ def test_limits_are_written_in_the_words_of_each_version(
 ) -> None:
     for name in expected:
         (tmp_path / name).touch()
-    group = Group([(Hierarchy(tmp_path.parent, version, frozenset({"memory", "pids", "cpu"})), tmp_path)])
+    controllers = frozenset({"memory", "pids", "cpu"} | ({"io"} if version == 2 else set()))
+    group = Group([(Hierarchy(tmp_path.parent, version, controllers), tmp_path)])
 
     group.limit(memory_bytes=1 << 20, processes=7, cpu_shares=512)
 

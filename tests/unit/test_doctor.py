@@ -108,7 +108,7 @@ def test_what_leaves_isolation_whole_is_told_with_exit_code_0(
         {"clock__is_synchronised": None},
         {"clock__jump_s": -0.1},
         {"open_files": 1096},
-        {"landlock": 0},
+        {"landlock": 2},
         {"namespaces__user": "Operation not permitted"},
         {"data__filesystem": "btrfs"},
     ],

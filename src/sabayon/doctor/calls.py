@@ -7,8 +7,6 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-_LANDLOCK_CREATE_RULESET: Final = 444
-_LANDLOCK_VERSION: Final = 1
 _TIMEX_BYTES: Final = 208
 _TIMEX_STATUS: Final = 40
 """Where `status` is in struct timex on 64-bit machines; see adjtimex(2)."""
@@ -39,13 +37,6 @@ def _answer(work: Callable[[], object], write_end: int) -> None:
     except BaseException as error:  # the last frame of this process: whatever it is must be told
         os.write(write_end, repr(error).encode()[:_ANSWER_BYTES])
     os._exit(0)
-
-
-def landlock_version() -> int:
-    """Version of the kernel's Landlock interface; 0 without it."""
-    libc = ctypes.CDLL(None)
-    version = libc.syscall(ctypes.c_long(_LANDLOCK_CREATE_RULESET), None, ctypes.c_size_t(0), _LANDLOCK_VERSION)
-    return max(0, int(version))
 
 
 def is_clock_synchronised() -> bool | None:

@@ -25,6 +25,8 @@ CONTROLLERS: Final = {
 }
 """What is lost without each cgroup controller."""
 
+LANDLOCK_NEEDED: Final = 2
+
 CALLS: Final = "a system call filter is missing: actions reach all of the kernel that an ordinary process reaches"
 
 
@@ -181,9 +183,15 @@ def seccomp(facts: Facts) -> Finding:
 
 
 def landlock(facts: Facts) -> Finding:
-    """Never a reason for less: sandboxes are kept from the host's files by their own root."""
-    found = f"version {facts.landlock} of its interface" if facts.landlock else "missing"
-    return Finding("landlock", Status.OK, f"{found}; not used, sandboxes have a root of their own")
+    """The second of two walls: without it the first holds alone."""
+    if facts.landlock >= LANDLOCK_NEEDED:
+        return Finding("landlock", Status.OK, f"version {facts.landlock} of its interface")
+    found = f"version {facts.landlock} of its interface is too old" if facts.landlock else "missing"
+    return Finding(
+        "landlock", Status.LIMITED, found,
+        "actions are kept from writing to files by their prepared root alone, not by a second wall behind it",
+        "optional: use Linux 5.19 or newer with landlock among the security modules (lsm= on its command line)",
+    )  # fmt: skip
 
 
 def sandboxes(facts: Facts) -> list[Finding]:

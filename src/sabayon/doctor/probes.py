@@ -18,7 +18,7 @@ from sabayon.doctor.facts import Cgroups, Clock, Facts, Kernel, Memory, Seccomp
 from sabayon.errors import OperatorError
 from sabayon.runtimes.manifest import Interpreter, find_interpreters
 from sabayon.sandbox.base import Egress, SandboxUnavailable
-from sabayon.sandbox.native import cgroups, linux, seccomp
+from sabayon.sandbox.native import cgroups, landlock, linux, seccomp
 from sabayon.sandbox.native.keeper import ZygoteKeeper
 from sabayon.sandbox.native.plumbing import Plumbing
 from sabayon.serving import bind
@@ -48,7 +48,7 @@ def examine(settings: Settings) -> Facts:
         namespaces=_namespaces(is_root=is_root),
         cgroups=_cgroups(is_root=is_root),
         seccomp=_seccomp(),
-        landlock=calls.landlock_version(),
+        landlock=landlock.version(),
         interpreters={kind: f"{i.path} {i.version}" for kind, i in interpreters.items()},
         zygotes=asyncio.run(_zygotes(interpreters, is_root=is_root)),
         memory=_memory(settings),

@@ -36,8 +36,10 @@ TOO_DEEP: Final = "The arguments of the action are nested too deeply."
 Reply = tuple[int, bytes]
 
 
-def prepare() -> None:
-    """What can be done before a fork, for all launchers at once. Descriptors 1 and 2 must be pipes.
+def prepare(*, has_dependencies: bool) -> Callable[[int], None]:
+    """What can be done before a fork, for all launchers at once; what to call after it, with the frame socket.
+
+    Descriptors 1 and 2 must be pipes. has_dependencies: others' modules have been imported, and may have drawn numbers.
 
     An activation is rehearsed, so that what Python makes and remembers on the way is there already, and shared.
     """
@@ -49,11 +51,16 @@ def prepare() -> None:
         flush()
     os.environ.clear()
     os.environ.update(kept)
+    return _renew_and_run if has_dependencies else main
+
+
+def _renew_and_run(fd: int) -> None:
+    renew()
+    main(fd)
 
 
 def main(fd: int) -> None:
     """Answer frames until the other end closes."""
-    renew()
     launcher = Launcher()
     write(fd, _REPLY.pack(0, 200))
     while head := _read(fd, _HEAD.size):

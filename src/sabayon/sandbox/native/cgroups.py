@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 CONTROLLERS: Final = ("memory", "pids", "cpu", "freezer")
+_OPTIONAL: Final = ("io",)
+"""Of the second version, used where it is there and not missed where it is not: few kernels weigh disks."""
+
 _PREFIX: Final = "sabayon-"
 _INDISPENSABLE: Final = ("memory.limit_in_bytes", "memory.max", "pids.max")
 """What a group must not be without. Kernels without swap accounting, or older ones, lack some of the other files."""
@@ -50,8 +53,8 @@ def find_hierarchies(mounts: str, own_groups: str, read: Callable[[Path], str] |
         elif kind == "cgroup2":
             base = _second_version_base(_unescaped(point), own_groups, read or _read)
             available = (read or _read)(base / "cgroup.controllers").split()
-            carried = frozenset(available) & frozenset(CONTROLLERS)
-            if carried:
+            carried = frozenset(available) & frozenset((*CONTROLLERS, *_OPTIONAL))
+            if carried - frozenset(_OPTIONAL):
                 found.append(Hierarchy(base, 2, carried | {"freezer"}))
     return found
 
@@ -248,8 +251,11 @@ def _limits(hierarchy: Hierarchy, memory: int, processes: int, shares: int) -> I
             yield ("memory.oom.group", 1)
     if "pids" in hierarchy.controllers:
         yield ("pids.max", processes)
+    weight = min(10000, max(1, shares * 100 // 1024))
     if "cpu" in hierarchy.controllers:
-        yield ("cpu.shares", max(2, shares)) if is_first else ("cpu.weight", min(10000, max(1, shares * 100 // 1024)))
+        yield ("cpu.shares", max(2, shares)) if is_first else ("cpu.weight", weight)
+    if "io" in hierarchy.controllers:
+        yield ("io.weight", weight)
 
 
 def _remove_tree(parent: Path) -> None:

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from sabayon.sandbox.native import filesystem, interfaces, linux, seccomp
+from sabayon.sandbox.native import filesystem, interfaces, landlock, linux, seccomp
 
 FRAME_FD: Final = 3
 MAX_OPEN_FILES: Final = 1024
@@ -34,6 +34,7 @@ class Confinement:
         self._is_root = is_root
         self._filter = seccomp.Filter(seccomp.program())
         self._masks = filesystem.Masks()
+        self._domain = landlock.Domain((filesystem.TMP, filesystem.ACTION, "/dev/shm"))
         self._environment = dict(os.environ)
 
     def enter(self, control: socket.socket, request: dict[str, Any], descriptors: list[int]) -> NoReturn:
@@ -84,6 +85,7 @@ class Confinement:
         linux.clear_capability_sets()
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
         linux.prctl(linux.PR_SET_DUMPABLE, 1)  # the change of user took it; without it /proc/self belongs to root
+        self._domain.enter()
         self._filter.install()
 
     def _run_launcher(self) -> None:

@@ -10,12 +10,13 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from sabayon.runtimes.manifest import Interpreter, find_interpreters
 from sabayon.sandbox.base import DependenciesUnusable, Egress, Logs, Reply, SandboxDied, SandboxSpec, SandboxUnavailable
-from sabayon.sandbox.native import linux, seccomp
+from sabayon.sandbox.native import landlock, linux, seccomp
 from sabayon.sandbox.native.cgroups import Cgroups, Group, find_hierarchies
 from sabayon.sandbox.native.dependencies import WHERE, DependencySet, SetZygotes
 from sabayon.sandbox.native.egress import Ways
@@ -44,9 +45,6 @@ _REMOVAL_PAUSE_S: Final = 0.005
 
 ServeApi = Callable[[socket.socket], Callable[[], None]]
 """Serve the platform's API on a listening socket; calling the result stops it and closes the socket."""
-
-
-OnDestroyed = Callable[["NativeSandbox"], None]
 
 
 class NativeDriver:
@@ -80,6 +78,7 @@ class NativeDriver:
         self._sets = SetZygotes(dependency_sets, self._keeper_of_set)
         self._sandboxes: dict[str, NativeSandbox] = {}
         self._numbers = itertools.count(1)
+        self._taken_uids: set[int] = set()
         self._uids = itertools.cycle(range(FIRST_UID, FIRST_UID + UIDS))
         self._missing: list[str] = []
         self._counts_processes = False
@@ -129,6 +128,7 @@ class NativeDriver:
 
     def _start_cgroups(self) -> None:
         self._missing = [] if seccomp.program() else ["a system call filter for this processor"]
+        self._missing += [] if landlock.version() >= landlock.LEAST else ["Landlock"]
         if not self._is_root:
             self._missing += ["memory and process limits by cgroups", "a user of its own for each sandbox"]
             self._counts_processes = linux.kernel_version() >= PER_NAMESPACE_COUNTS
@@ -165,33 +165,35 @@ class NativeDriver:
         if keeper is None or self._is_closed:
             raise SandboxUnavailable(f"this host cannot start {spec.kind}")
         if not spec.dependencies:
-            return await self._create(spec, keeper, self._gone)
+            return await self._create(spec, keeper, lambda: None)
         if self._interpreters[spec.kind].argv:
             raise DependenciesUnusable("Dependency sets are for actions in Python.")
         zygote = await self._sets.take(spec.kind, spec.dependencies)
+        return await self._create(spec, zygote.keeper, partial(self._sets.give_back, zygote))
 
-        def gone(sandbox: NativeSandbox) -> None:
-            self._gone(sandbox)
-            self._sets.give_back(zygote)
-
-        try:
-            return await self._create(spec, zygote.keeper, gone)
-        except BaseException:
-            self._sets.give_back(zygote)
-            raise
-
-    async def _create(self, spec: SandboxSpec, keeper: ZygoteKeeper, on_destroyed: OnDestroyed) -> NativeSandbox:
+    async def _create(self, spec: SandboxSpec, keeper: ZygoteKeeper, release: Callable[[], None]) -> NativeSandbox:
+        """release: called once, when the sandbox has ended or could not be made."""
         name = f"{os.getpid()}-{next(self._numbers)}"
-        uid = self._free_uid()
-        group = self._group(name, spec.memory_mb)
+        uid = next(uid for uid in self._uids if uid not in self._taken_uids)
+        self._taken_uids.add(uid)
+        group = None
         try:
+            group = self._group(name, spec.memory_mb)
             started = await self._begun(keeper, self._start(spec, uid), self.egress.narrowed(spec.egress), group)
         except BaseException:
+            self._taken_uids.discard(uid)
+            release()
             if group:
                 await asyncio.shield(asyncio.ensure_future(_remove(group)))
             raise
+
+        def gone() -> None:
+            del self._sandboxes[name]
+            self._taken_uids.discard(uid)
+            release()
+
         stop_api = self._serve_api(started.listener)
-        sandbox = NativeSandbox(name, uid, started, group, self._result_limit, stop_api, on_destroyed)
+        sandbox = NativeSandbox(name, started, group, self._result_limit, stop_api, gone)
         self._sandboxes[name] = sandbox
         try:
             await sandbox.boot()
@@ -209,10 +211,6 @@ class NativeDriver:
                 prepared.close()
             raise
         return await keeper.begin(start, joins, prepared)
-
-    def _free_uid(self) -> int:
-        taken = {sandbox.uid for sandbox in self._sandboxes.values()}
-        return next(uid for uid in self._uids if uid not in taken)
 
     def _group(self, name: str, memory_mb: int) -> Group | None:
         if self._cgroups is None:
@@ -245,9 +243,6 @@ class NativeDriver:
             "__OW_API_HOST": f"http://127.0.0.1:{self._api_port}",
         }
 
-    def _gone(self, sandbox: NativeSandbox) -> None:
-        self._sandboxes.pop(sandbox.id, None)
-
     async def aclose(self) -> None:
         """Destroy all sandboxes, end the zygotes, remove the cgroups and the way out."""
         self._is_closed = True
@@ -267,15 +262,13 @@ class NativeSandbox:
     def __init__(
         self,
         name: str,
-        uid: int,
         started: Started,
         group: Group | None,
         result_limit_bytes: int,
         stop_api: Callable[[], None],
-        on_destroyed: OnDestroyed,
+        on_destroyed: Callable[[], None],
     ) -> None:
         self._name = name
-        self.uid = uid
         self._started = started
         self._group = group
         self._stop_api = stop_api
@@ -364,7 +357,7 @@ class NativeSandbox:
             logger.error("%s was killed and does not end", self._name)
         if self._group is not None:
             await _remove(self._group)
-        self._on_destroyed(self)
+        self._on_destroyed()
 
 
 def _joins(group: Group | None) -> list[int]:

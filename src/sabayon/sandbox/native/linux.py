@@ -45,7 +45,7 @@ _python = ctypes.PyDLL(None, use_errno=True)
 """The same, called without letting go of the interpreter's lock."""
 
 # Looked up here, in the zygote, instead of in every process that comes out of it.
-for _name in ("unshare", "setns", "mount", "prctl", "capset", "signal"):
+for _name in ("unshare", "setns", "mount", "prctl", "capset", "signal", "syscall"):
     getattr(_libc, _name)
 for _name in ("syscall", "PyOS_BeforeFork", "PyOS_AfterFork_Child", "PyOS_AfterFork_Parent"):
     getattr(_python, _name)
@@ -92,6 +92,16 @@ class Forker:
         if pid < 0:
             raise OSError(number, f"clone: {os.strerror(number)}")
         return pid
+
+
+def system_call(number: int, *args: Any) -> int:
+    """One that the C library has no function for; negative when it failed."""
+    return int(_libc.syscall(ctypes.c_long(number), *args))
+
+
+def checked_call(what: str, number: int, *args: Any) -> int:
+    """The same. Raises OSError that names what failed."""
+    return _call(what, _libc.syscall, ctypes.c_long(number), *args)
 
 
 def unshare(flags: int) -> None:

@@ -17,6 +17,7 @@ Control socket (SOCK_SEQPACKET, one JSON object a packet):
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -24,7 +25,7 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from sabayon.sandbox.native import compact, filesystem, linux
@@ -74,19 +75,21 @@ def main(control_fd: int) -> None:
 
 def _prepared(recipe: dict[str, Any]) -> Confinement:
     """All that sandboxes have in common."""
-    module = sys.modules.get(recipe["module"])
-    if module:
-        _with_pipes_for_output(module.prepare)
-    return Confinement(argv=recipe["argv"], launch=module.main if module else os._exit, is_root=recipe["is_root"])
+    launch: Callable[[int], None] = os._exit
+    if recipe["module"]:
+        with _pipes_for_output():
+            launch = sys.modules[recipe["module"]].prepare(has_dependencies=bool(recipe["dependencies"]))
+    return Confinement(argv=recipe["argv"], launch=launch, is_root=recipe["is_root"])
 
 
-def _with_pipes_for_output(work: Callable[[], None]) -> None:
-    """Do `work` while descriptors 1 and 2 are of the kind that they are in sandboxes."""
+@contextlib.contextmanager
+def _pipes_for_output() -> Iterator[None]:
+    """Descriptors 1 and 2 are of the kind that they are in sandboxes."""
     kept = os.dup(1)
     reader, writer = os.pipe()
     for descriptor in (1, 2):
         os.dup2(writer, descriptor)
-    work()
+    yield
     for descriptor in (1, 2):
         os.dup2(kept, descriptor)
     for descriptor in (kept, reader, writer):
