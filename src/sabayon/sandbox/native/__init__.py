@@ -1,5 +1,6 @@
-"""The native driver: Linux namespaces, cgroups, capabilities and seccomp, without a container engine.
+"""The native driver: Linux namespaces, cgroups, capabilities, Landlock and seccomp, without a container engine.
 
-`driver` runs in the platform's process, `zygote` in one process per runtime kind. What
-the zygote imports (`linux`, `filesystem`, `seccomp`) uses the standard library only.
+`driver` runs in the platform's process, `zygote` in one process per runtime kind and
+dependency set; `confinement` is what a new sandbox does before its launcher. What these two
+import uses the standard library only.
 """
