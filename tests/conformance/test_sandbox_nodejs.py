@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.sandbox_stage import Stage, error_of, init_body, run_body, texts, zipped
+from tests.conformance.sandbox_stage import LOG_LIMIT_BYTES, Stage, error_of, init_body, run_body, texts, zipped
 
 BAD_ARCHIVE = "There was an error uncompressing the action Zip archive."
 NO_ENTRY = "Zipped actions must contain either package.json or index.js at the root."
@@ -218,6 +218,19 @@ def test_the_environment_has_init_parameters_at_load_time_and_the_context_of_eac
                 found = json.loads((await sandbox.run(run_body(activation_id=number), 5)).body)
                 assert (found["seen"], found["__OW_ACTIVATION_ID"]) == ("s", number)
                 assert found["__OW_API_HOST"] == "http://127.0.0.1:3233"
+
+    stage.run(scenario())
+
+
+def test_more_lines_than_a_pipe_holds_are_all_in_the_log_with_the_answer(stage: Stage, nodejs: str) -> None:
+    code = "function main() { for (let i = 0; i < 3000; i++) console.log('x'.repeat(999)); return {} }"
+
+    async def scenario() -> None:
+        async with stage.action(code, kind=nodejs) as sandbox:
+            for _ in range(3):
+                sandbox.limit_logs(LOG_LIMIT_BYTES)
+                await sandbox.run(run_body(), 20)
+                assert len(texts(sandbox)) == 3000
 
     stage.run(scenario())
 

@@ -2,7 +2,7 @@
 //
 // Node.js only, no packages. A frame from the platform is a length (u32, big endian), a kind (`I` or `R`) and the JSON of
 // the contract's `/init` or `/run`; a reply is a length, a status (u16) and JSON. A first, empty reply says that questions
-// can be taken. Standard output and error are pipes, to which Node.js writes synchronously, so what was written before a
+// can be taken. Standard output and error are pipes, made to block when they are full, so what was written before a
 // reply can be read when it arrives.
 'use strict';
 
@@ -296,4 +296,5 @@ process.on('uncaughtException', (error) => {
   process.exit(1);
 });
 process.on('unhandledRejection', (error) => console.error(error));
+for (const stream of [process.stdout, process.stderr]) stream._handle?.setBlocking?.(true);
 serve(new net.Socket({ fd: FRAMES, readable: true, writable: true }));
