@@ -27,9 +27,9 @@ from tests.conformance.sandbox_stage import Stage, init_body, run_body, texts, w
 FORGE = """
 import array, json, os, socket, struct
 
-def frame(value, status=200):
+def frame(value, status=200, number=0):
     body = json.dumps(value).encode()
-    return struct.pack(">IH", len(body), status) + body
+    return struct.pack(">IHI", len(body), status, number) + body
 
 def main(args):
     if args.get("attack"): exec(args["attack"])
@@ -45,8 +45,8 @@ import time
 time.sleep(60)
 """
 ANSWER_FIRST = "os.write(3, frame({'forged': 1}))"
-HUGE = "os.write(3, struct.pack('>IH', 0xFFFFFFFF, 200)); import time; time.sleep(60)"
-NEVER_DONE = "os.write(3, struct.pack('>IH', 1000, 200) + b'{'); import time; time.sleep(60)"
+HUGE = "os.write(3, struct.pack('>IHI', 0xFFFFFFFF, 200, 0)); import time; time.sleep(60)"
+NEVER_DONE = "os.write(3, struct.pack('>IHI', 1000, 200, 0) + b'{'); import time; time.sleep(60)"
 GIVE_DESCRIPTORS = """
 with socket.socket(fileno=os.dup(3)) as link:
     held = [os.open('/dev/null', 0) for _ in range(16)]
@@ -66,10 +66,10 @@ class TrustingReader:
         self.descriptors: list[int] = []
 
     def ask(self, kind: bytes, body: bytes) -> None:
-        self.link.sendall(struct.pack(">I", len(body)) + kind + body)
+        self.link.sendall(struct.pack(">IcI", len(body), kind, 0) + body)
 
     def answer(self) -> Any:
-        length, _ = struct.unpack(">IH", self.read(6))
+        length, _, _ = struct.unpack(">IHI", self.read(10))
         return json.loads(self.read(length)) if length else None
 
     def read(self, length: int) -> bytes:
@@ -87,8 +87,8 @@ LAUNCHER = f"""
 {FORGE}
 import sys
 os.dup2(int(sys.argv[1]), 3)
-while head := os.read(3, 5):
-    length, _ = struct.unpack(">IB", head)
+while head := os.read(3, 9):
+    length, _, _ = struct.unpack(">IBI", head)
     os.write(3, frame(main(json.loads(os.read(3, length))["value"])))
 """
 """The forging action in the plainest launcher that speaks in frames, without a sandbox."""
@@ -132,6 +132,47 @@ def test_a_trusting_reader_takes_the_early_answer_for_that_of_the_next_run(attac
         assert reader.answer() == {"forged": 1}
         reader.ask(b"R", run_body({"n": 2}))
         assert reader.answer() == {"forged": 2}
+
+
+OVERLAPPING = "import asyncio" + FORGE.replace("def main", "async def main").replace(
+    '    return {"real"', '    await asyncio.sleep(args.get("s", 60))\n    return {"real"'
+)
+FORGED_NUMBER = "os.write(3, frame({'forged': 1}, number=args['number']))"
+
+
+@pytest.mark.parametrize("number", [pytest.param(77, id="of nobody"), pytest.param(6, id="of the next"), 0, 2**32 - 1])
+def test_an_answer_with_a_number_that_nobody_waits_for_ends_all_that_is_in_flight(stage: Stage, number: int) -> None:
+    async def scenario() -> None:
+        async with stage.sandbox() as sandbox:
+            assert (await sandbox.init(init_body(OVERLAPPING), 20, 10)).status == 200
+            begun = [asyncio.create_task(sandbox.run(run_body(), 10, in_flight)) for in_flight in (3, 4)]
+            with pytest.raises(SandboxDied, match="malformed"):
+                await sandbox.run(run_body({"attack": FORGED_NUMBER, "number": number}), 10, 5)
+            for run in begun:
+                with pytest.raises(SandboxDied, match="malformed"):
+                    await run
+
+    stage.run(scenario())
+
+
+def test_a_trusting_reader_takes_an_answer_whatever_its_number() -> None:
+    with trusting() as reader:
+        reader.ask(b"R", run_body({"attack": FORGED_NUMBER, "number": 77}))
+        assert reader.answer() == {"forged": 1}
+
+
+def test_an_answer_in_the_name_of_an_overlapping_run_costs_the_sandbox_when_the_real_one_comes(stage: Stage) -> None:
+    """They share a process, so one can speak for the other: it is the same code."""
+
+    async def scenario() -> None:
+        async with stage.sandbox() as sandbox:
+            assert (await sandbox.init(init_body(OVERLAPPING), 20, 10)).status == 200
+            other = asyncio.create_task(sandbox.run(run_body({"s": 0.2}), 10, 1))
+            with pytest.raises(SandboxDied, match="malformed"):
+                await sandbox.run(run_body({"attack": FORGED_NUMBER, "number": 1}), 10, 2)
+            assert json.loads((await other).body) == {"forged": 1}
+
+    stage.run(scenario())
 
 
 def test_the_real_answer_that_follows_a_forged_one_is_nobody_elses(stage: Stage) -> None:

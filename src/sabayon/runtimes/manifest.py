@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _HERE = Path(__file__).parent
+_NODEJS_FILES: Final = ("launcher.js", "overlapping.js")
 NODEJS_LAUNCHER: Final = "/launcher/launcher.js"
 _SYSTEM: Final = ("/usr/", "/bin/", "/lib/")
 _OF_PYTHON: Final = ("bin", "lib", "lib64", "ssl", "openssl")
@@ -38,6 +39,11 @@ def find_interpreters() -> dict[str, Interpreter]:
     """Interpreters by kind: the Python that runs the platform, and Node.js if `node` is on the PATH."""
     found = [_python(), _nodejs()]
     return {interpreter.kind: interpreter for interpreter in found if interpreter}
+
+
+def can_overlap(kind: str) -> bool:
+    """Whether several runs of such an action can be in flight in one process."""
+    return kind.partition(":")[0] in ("nodejs", "python")
 
 
 def _python() -> Interpreter:
@@ -70,7 +76,7 @@ def _nodejs() -> Interpreter | None:
     except (OSError, subprocess.SubprocessError):
         return None
     version = version.strip().removeprefix("v")
-    launcher = str(_HERE / "nodejs" / "launcher.js")
+    launcher = tuple((str(_HERE / "nodejs" / name), f"/launcher/{name}") for name in _NODEJS_FILES)
     library = Path(path).parents[1].joinpath("lib").glob("libnode*")
     return Interpreter(
         kind=f"nodejs:{version.partition('.')[0]}",
@@ -78,7 +84,7 @@ def _nodejs() -> Interpreter | None:
         version=version,
         argv=(path, "--expose-gc", NODEJS_LAUNCHER),
         module="",
-        binds=((launcher, NODEJS_LAUNCHER), *_outside_of_system([Path(path), *library])),
+        binds=(*launcher, *_outside_of_system([Path(path), *library])),
     )
 
 

@@ -2,12 +2,18 @@
 
 A *sandbox* is one isolated place that holds one runtime launcher. It is started
 without user code (a stem cell), receives the code once (`init`) and then runs
-activations (`run`), one at a time. Replies have the shape of the action-runtime
-HTTP contract, a status and a body, whatever the driver speaks inside.
+activations (`run`): one at a time, or several at once if `init` said so. Replies have
+the shape of the action-runtime HTTP contract, a status and a body, whatever the driver
+speaks inside.
 
 Who may call when: the pool owns a sandbox and never overlaps `init` and `run`.
 `destroy` may come at any moment, also in the middle of a run, which then raises
 `SandboxDied`. After `destroy` every call raises `SandboxDied` with the first reason.
+
+Runs that overlap are told apart by a number that the caller chooses, from 0 to
+2**32 - 1, which no other run in flight has. They share one process: what ends it ends
+them all. When one of them times out, the sandbox takes no further run (`is_alive` is
+False), and those in flight go on until their answer, their own time limit, or `destroy`.
 """
 
 from __future__ import annotations
@@ -92,7 +98,7 @@ class SandboxDied(SabayonError):
 
 
 class SandboxTimeout(SabayonError):
-    """No answer within the time given. The sandbox is unusable and must be destroyed."""
+    """No answer within the time given. The sandbox takes no further run and must be destroyed."""
 
 
 class SandboxUnavailable(SabayonError):
@@ -120,20 +126,32 @@ class Sandbox(Protocol):
         """How much memory it holds now, None when that is not known."""
         ...
 
-    async def init(self, body: bytes, timeout_s: float) -> Reply:
-        """Hand over code: the JSON of the contract's `/init` body. Raises SandboxDied, SandboxTimeout."""
+    @property
+    def is_shared(self) -> bool:
+        """Whether runs overlap inside. Otherwise the next one begins when the one before has been answered."""
         ...
 
-    async def run(self, body: bytes, timeout_s: float) -> Reply:
+    async def init(self, body: bytes, timeout_s: float, concurrency: int = 1) -> Reply:
+        """Hand over code: the JSON of the contract's `/init` body. Raises SandboxDied, SandboxTimeout.
+
+        concurrency: how many runs there will be at once at most. Whether they overlap is up to the code: `is_shared`.
+        """
+        ...
+
+    async def run(self, body: bytes, timeout_s: float, number: int = 0) -> Reply:
         """Run once: the JSON of the contract's `/run` body. Raises SandboxDied, SandboxTimeout."""
         ...
 
-    def limit_logs(self, limit_bytes: int) -> None:
-        """Bound the output kept until the next `take_logs`; what exceeds it is read and dropped."""
+    def limit_logs(self, limit_bytes: int, number: int = 0) -> None:
+        """Bound the output kept of a run until its `take_logs`; what exceeds it is read and dropped."""
         ...
 
-    def take_logs(self) -> Logs:
-        """All output written so far and not yet taken. What was written before a reply is there once the reply is."""
+    def take_logs(self, number: int = 0) -> Logs:
+        """All output of a run written so far and not yet taken.
+
+        What was written before a reply is there once the reply is. Where runs
+        overlap, what cannot be told to be of one of them is of the one that was limited first.
+        """
         ...
 
     async def suspend(self) -> None:

@@ -1,9 +1,9 @@
 // Runs JavaScript actions: code once, then activations, over frames on descriptor 3.
 //
-// Node.js only, no packages. A frame from the platform is a length (u32, big endian), a kind (`I` or `R`) and the JSON of
-// the contract's `/init` or `/run`; a reply is a length, a status (u16) and JSON. A first, empty reply says that questions
-// can be taken. Standard output and error are pipes, made to block when they are full, so what was written before a
-// reply can be read when it arrives.
+// Node.js only, no packages. A frame from the platform is a length (u32, big endian), a kind, a number (u32) and the JSON
+// of the contract's `/init` (kind `I`, or `C` when runs may overlap) or `/run` (`R`); a reply is a length, a status (u16),
+// the number of its question and JSON. A first, empty reply says that questions can be taken. Standard output and error
+// are pipes, made to block when they are full, so what was written before a reply can be read when it arrives.
 'use strict';
 
 const fs = require('node:fs');
@@ -15,6 +15,10 @@ const zlib = require('node:zlib');
 const { createRequire } = require('node:module');
 
 const FRAMES = 3;
+const HEAD = 9;
+const INIT_SHARED = 0x43;
+const RUN = 0x52;
+const SHARED = 202; // initialized, and runs overlap from now on
 const ACTION = '/action';
 const NO_CODE = 'Missing main/no code to execute.';
 const TWICE = 'Cannot initialize the action more than once.';
@@ -28,11 +32,11 @@ const NO_RESULT = 'The action did not return a dictionary.';
 const reply = (status, value) => ({ status, body: Buffer.from(JSON.stringify(value)) });
 const failure = (status, text) => reply(status, { error: text });
 
-/** Serves frames one after the other until the other end closes. */
+/** Serves frames until the other end closes: one after the other, or, once runs overlap, each as it comes. */
 function serve(socket) {
   let pending = [];
   let available = 0;
-  let wanted = 5;
+  let wanted = HEAD;
   let chain = Promise.resolve();
   const launcher = new Launcher();
 
@@ -41,7 +45,7 @@ function serve(socket) {
     available += chunk.length;
     while (available >= wanted) {
       const data = pending.length === 1 ? pending[0] : Buffer.concat(pending);
-      if (wanted === 5) wanted += data.readUInt32BE(0);
+      if (wanted === HEAD) wanted += data.readUInt32BE(0);
       if (data.length < wanted) {
         pending = [data];
         continue;
@@ -49,35 +53,42 @@ function serve(socket) {
       const frame = data.subarray(0, wanted);
       pending = [data.subarray(wanted)];
       available = data.length - wanted;
-      wanted = 5;
-      chain = chain.then(() => answer(launcher, frame)).then((result) => send(socket, result));
+      wanted = HEAD;
+      const answered = () => answer(launcher, frame).then((result) => send(socket, frame.readUInt32BE(5), result));
+      if (launcher.runs) answered();
+      else chain = chain.then(answered);
     }
   });
   socket.on('error', () => process.exit(1));
   socket.on('close', () => process.exit(0));
-  send(socket, { status: 200, body: Buffer.alloc(0) });
+  send(socket, 0, { status: 200, body: Buffer.alloc(0) });
 }
 
 async function answer(launcher, frame) {
-  const request = JSON.parse(frame.subarray(5).toString());
-  return frame[4] === 0x49 ? launcher.init(request.value || {}) : launcher.run(request);
+  const request = JSON.parse(frame.subarray(HEAD).toString());
+  if (frame[4] !== RUN) return launcher.init(request.value || {}, frame[4] === INIT_SHARED);
+  return launcher.runs
+    ? launcher.runs.run(frame.readUInt32BE(5), request, () => launcher.call(request.value))
+    : launcher.run(request);
 }
 
-function send(socket, { status, body }) {
-  const head = Buffer.alloc(6);
+function send(socket, number, { status, body }) {
+  const head = Buffer.alloc(10);
   head.writeUInt32BE(body.length, 0);
   head.writeUInt16BE(status, 4);
+  head.writeUInt32BE(number, 6);
   socket.write(Buffer.concat([head, body]));
 }
 
-/** One action: ready for code, then for runs, or stopped by an error. */
+/** One action: ready for code, then for runs, or stopped by an error. `runs` keeps runs that overlap apart. */
 class Launcher {
   constructor() {
     this.status = 'ready';
     this.main = null;
+    this.runs = null;
   }
 
-  async init(value) {
+  async init(value, mayOverlap) {
     if (this.main) {
       console.error(TWICE);
       return failure(403, TWICE);
@@ -85,12 +96,15 @@ class Launcher {
     if (this.status !== 'ready') return failure(403, `System not ready, status is ${this.status}.`);
     if (typeof value.code !== 'string' || !value.code || !value.main) return failure(403, NO_CODE);
     this.status = 'starting';
+    const runs = mayOverlap ? new (require('./overlapping.js').Runs)() : null;
     for (const [key, item] of Object.entries(value.env || {})) process.env[key] = textOf(item);
     try {
       this.main = value.binary ? await loadArchive(value.code, value.main) : loadText(value.code, value.main);
       if (typeof this.main !== 'function') throw `Action entrypoint '${value.main}' is not a function.`;
       this.status = 'ready';
-      return reply(200, { OK: true });
+      if (runs) runs.begin();
+      this.runs = runs;
+      return reply(runs ? SHARED : 200, { OK: true });
     } catch (error) {
       this.main = null;
       this.status = 'stopped';
@@ -106,23 +120,26 @@ class Launcher {
     for (const [key, item] of Object.entries(request)) {
       if (key !== 'value' && typeof item === 'string') process.env[`__OW_${key.toUpperCase()}`] = item;
     }
-    const args = request.value === undefined || request.value === null ? {} : request.value;
-    if (typeof args !== 'object') return failure(403, `${NO_DICTIONARY} '${typeof args}'.`);
     this.status = 'running';
+    const result = await this.call(request.value);
+    this.status = result.isThrown ? 'stopped' : 'ready';
+    return result;
+  }
+
+  /** Calls the function. `isThrown`: it threw before there was a promise. */
+  async call(value) {
+    const args = value === undefined || value === null ? {} : value;
+    if (typeof args !== 'object') return failure(403, `${NO_DICTIONARY} '${typeof args}'.`);
     let outcome;
     try {
       outcome = this.main(args);
     } catch (error) {
-      this.status = 'stopped';
       console.error(withoutOurs(error));
-      return failure(502, `An error has occurred: ${error}`);
+      return { ...failure(502, `An error has occurred: ${error}`), isThrown: true };
     }
     try {
-      const result = await outcome;
-      this.status = 'ready';
-      return encoded(result);
+      return encoded(await outcome);
     } catch (error) {
-      this.status = 'ready';
       return reply(200, { error: serialized(error) });
     }
   }

@@ -1,10 +1,13 @@
 """Runs Python actions: code once, then activations, over frames on one socket.
 
 Standard library only: it lives in the zygote and is forked with it. A frame from the
-platform is a length (u32, big endian), a kind (`I` or `R`) and the JSON of the contract's
-`/init` or `/run`; a reply is a length, a status (u16) and JSON. A first, empty reply says
-that questions can be taken. Output is flushed before a reply is sent, so what was written
-before it can be read when it arrives.
+platform is a length (u32, big endian), a kind, a number (u32) and the JSON of the contract's
+`/init` (kind `I`, or `C` when runs may overlap) or `/run` (`R`); a reply is a length, a
+status (u16), the number of its question and JSON. A first, empty reply says that questions
+can be taken. Output is flushed before a reply is sent, so what was written before it can be
+read when it arrives.
+
+Runs are answered one after the other, unless they may overlap and `main` is `async def`.
 """
 
 from __future__ import annotations
@@ -13,27 +16,23 @@ import asyncio
 import inspect
 import json
 import os
-import struct
 from collections.abc import Callable
 from typing import Any, Final
 
 from sabayon.runtimes.python.chance import renew
+from sabayon.runtimes.python.context import mark_output
+from sabayon.runtimes.python.frames import HEAD, INIT_SHARED, REPLY, RUN, SHARED
 from sabayon.runtimes.python.loading import MODULE, NOT_COMPILED, InitFailedError, load
-from sabayon.runtimes.python.output import flush, open_output, tell, trace, write
+from sabayon.runtimes.python.output import flush, open_output, tell, write
+from sabayon.runtimes.python.overlapping import can_overlap, serve
+from sabayon.runtimes.python.replies import EXITED, TOO_DEEP, Reply, failure, raised, returned, text_of
 
-_HEAD: Final = struct.Struct(">IB")
-_REPLY: Final = struct.Struct(">IH")
 _REHEARSALS: Final = 16
 """Python makes code faster after it has run that often."""
 
 NO_CODE: Final = "Missing main/no code to execute."
 TWICE: Final = "Cannot initialize the action more than once."
-EXITED: Final = "command exited"
-NO_RESULT: Final = "The action did not return a dictionary or array."
 NOT_INITIALIZED: Final = "no action defined yet"
-TOO_DEEP: Final = "The arguments of the action are nested too deeply."
-
-Reply = tuple[int, bytes]
 
 
 def prepare(*, has_dependencies: bool) -> Callable[[int], None]:
@@ -47,7 +46,7 @@ def prepare(*, has_dependencies: bool) -> Callable[[int], None]:
     kept = os.environ.copy()
     for _ in range(_REHEARSALS):
         compile("def main(args):\n    return {'value': args}\n", MODULE, "exec", dont_inherit=True)
-        _answer(Launcher(dict), ord("R"), b'{"value": {"name": "value"}, "rehearsal": ""}')
+        _answer(Launcher(dict), RUN, b'{"value": {"name": "value"}, "rehearsal": ""}')
         flush()
     os.environ.clear()
     os.environ.update(kept)
@@ -62,20 +61,23 @@ def _renew_and_run(fd: int) -> None:
 def main(fd: int) -> None:
     """Answer frames until the other end closes."""
     launcher = Launcher()
-    write(fd, _REPLY.pack(0, 200))
-    while head := _read(fd, _HEAD.size):
-        length, kind = _HEAD.unpack(head)
+    write(fd, REPLY.pack(0, 200, 0))
+    while head := _read(fd, HEAD.size):
+        length, kind, number = HEAD.unpack(head)
         status, body = _answer(launcher, kind, _read(fd, length))
         flush()
-        write(fd, _REPLY.pack(len(body), status) + body)
+        write(fd, REPLY.pack(len(body), status, number) + body)
+        if status == SHARED and launcher.function is not None:
+            serve(fd, launcher.function)
+            return
 
 
 def _answer(launcher: Launcher, kind: int, body: bytes) -> Reply:
     try:
         request = json.loads(body)
     except RecursionError:
-        return _error(502, TOO_DEEP)
-    return launcher.init(request["value"]) if kind == ord("I") else launcher.run(request)
+        return failure(502, TOO_DEEP)
+    return launcher.run(request) if kind == RUN else launcher.init(request["value"], may_overlap=kind == INIT_SHARED)
 
 
 def _read(fd: int, length: int) -> bytes:
@@ -90,57 +92,54 @@ def _read(fd: int, length: int) -> bytes:
     return b"".join(parts)
 
 
-def _error(status: int, text: str) -> Reply:
-    return status, json.dumps({"error": text}).encode()
-
-
 class Launcher:
-    """One action: not initialized, then ready, then possibly gone."""
+    """One action: not initialized, then ready, then possibly gone. function: what a run calls."""
 
-    def __init__(self, main: Callable[..., Any] | None = None) -> None:
-        self._main = main
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
+        self.function = function
         self._is_initialized = False
         self._runner: asyncio.Runner | None = None
 
-    def init(self, value: dict[str, Any]) -> Reply:
-        """Load the code. A failure leaves the launcher unusable."""
+    def init(self, value: dict[str, Any], *, may_overlap: bool) -> Reply:
+        """Load the code. A failure leaves the launcher unusable. The status says whether runs will overlap."""
         if self._is_initialized:
             tell(TWICE)
-            return _error(403, TWICE)
+            return failure(403, TWICE)
         code = value.get("code")
         if not isinstance(code, str) or not code:
-            return _error(403, NO_CODE)
+            return failure(403, NO_CODE)
         self._is_initialized = True
+        if may_overlap:
+            mark_output()
         for key, item in (value.get("env") or {}).items():
-            os.environ[key] = _text(item)
+            os.environ[key] = text_of(item)
         try:
-            self._main = load(code, bool(value.get("binary")), value.get("main") or "main")
+            self.function = load(code, bool(value.get("binary")), value.get("main") or "main")
         except InitFailedError as error:
-            return _error(502, str(error))
+            return failure(502, str(error))
         except OSError as error:
             tell(f"The code cannot be stored: {error}")
-            return _error(502, NOT_COMPILED)
-        return 200, b'{"ok":true}'
+            return failure(502, NOT_COMPILED)
+        return SHARED if may_overlap and can_overlap(self.function) else 200, b'{"ok":true}'
 
     def run(self, request: dict[str, Any]) -> Reply:
         """Call the function once."""
-        if self._main is None:
-            return _error(500, NOT_INITIALIZED)
+        if self.function is None:
+            return failure(500, NOT_INITIALIZED)
         for key, item in request.items():
             if key != "value":
-                os.environ[f"__OW_{key.upper()}"] = _text(item)
+                os.environ[f"__OW_{key.upper()}"] = text_of(item)
         try:
             value = request.get("value")
-            result = self._main({} if value is None else value)
+            result = self.function({} if value is None else value)
             if inspect.isawaitable(result):
                 result = self._await(result)
         except SystemExit:
-            self._main = None
-            return _error(400, EXITED)
+            self.function = None
+            return failure(400, EXITED)
         except BaseException as error:  # whatever the function raises is its error, KeyboardInterrupt included
-            tell(trace(error))
-            return 200, _encode({"error": _message(error)})
-        return _encoded(result)
+            return raised(error, tell)
+        return returned(result, tell)
 
     def _await(self, result: Any) -> Any:
         if self._runner is None:
@@ -150,34 +149,3 @@ class Launcher:
             return await result
 
         return self._runner.run(outcome())
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # the action's own exception may fail to describe itself
-        return type(error).__name__
-
-
-def _encoded(result: Any) -> Reply:
-    if not isinstance(result, dict | list | tuple):
-        tell(f"The action returned {type(result).__name__}, not a dictionary or a list.")
-        return _error(502, NO_RESULT)
-    try:
-        return 200, _encode(result)
-    except Exception as error:  # the action's own classes take part in it
-        tell(f"The result of the action is not JSON: {_message(error)}")
-        return _error(502, NO_RESULT)
-
-
-def _encode(value: Any) -> bytes:
-    """JSON in UTF-8. Lone surrogates, which UTF-8 cannot hold, are escaped."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
-
-
-def _text(item: Any) -> str:
-    return item if isinstance(item, str) else json.dumps(item)

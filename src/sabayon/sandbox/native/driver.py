@@ -22,7 +22,7 @@ from sabayon.sandbox.native.dependencies import WHERE, DependencySet, SetZygotes
 from sabayon.sandbox.native.egress import Ways
 from sabayon.sandbox.native.handles import Start, Started
 from sabayon.sandbox.native.keeper import ZygoteKeeper
-from sabayon.sandbox.native.link import INIT, RUN, Link
+from sabayon.sandbox.native.link import INIT, INIT_SHARED, RUN, SHARED, Link
 from sabayon.sandbox.native.output import Output
 
 logger = logging.getLogger("sabayon.sandbox")
@@ -277,6 +277,7 @@ class NativeSandbox:
         self._link = Link(result_limit_bytes, self._died)
         self._destroying: asyncio.Task[None] | None = None
         self._is_suspended = False
+        self._is_shared = False
 
     def __repr__(self) -> str:
         return f"<NativeSandbox {self._name}>"
@@ -287,13 +288,13 @@ class NativeSandbox:
 
     async def boot(self) -> None:
         """Until the launcher can take code. Raises SandboxUnavailable with what it printed."""
-        self._output.limit(_BOOT_LOG_BYTES)
+        self._output.limit(_BOOT_LOG_BYTES, 0)
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: self._link, sock=self._started.frames)
         try:
             await asyncio.wait_for(self._link.ready, _BOOT_S)
         except (SandboxDied, TimeoutError) as error:
-            printed = " ".join(line.text for line in self._output.take().lines)
+            printed = " ".join(line.text for line in self._output.take(0).lines)
             raise SandboxUnavailable(
                 f"the launcher did not start: {str(error) or 'no answer'} {printed}".rstrip()
             ) from error
@@ -305,17 +306,28 @@ class NativeSandbox:
     def memory_bytes(self) -> int | None:
         return None if self._group is None else self._group.memory_bytes()
 
-    async def init(self, body: bytes, timeout_s: float) -> Reply:
-        return await self._link.ask(INIT, body, timeout_s)
+    @property
+    def is_shared(self) -> bool:
+        return self._is_shared
 
-    async def run(self, body: bytes, timeout_s: float) -> Reply:
-        return await self._link.ask(RUN, body, timeout_s)
+    async def init(self, body: bytes, timeout_s: float, concurrency: int = 1) -> Reply:
+        if concurrency == 1:
+            return await self._link.ask(INIT, body, timeout_s, 0)
+        reply = await self._link.ask(INIT_SHARED, body, timeout_s, 0)
+        if reply.status == SHARED:
+            self._is_shared = True
+            self._output.share()
+            return reply._replace(status=200)
+        return reply
 
-    def limit_logs(self, limit_bytes: int) -> None:
-        self._output.limit(limit_bytes)
+    async def run(self, body: bytes, timeout_s: float, number: int = 0) -> Reply:
+        return await self._link.ask(RUN, body, timeout_s, number)
 
-    def take_logs(self) -> Logs:
-        return self._output.take()
+    def limit_logs(self, limit_bytes: int, number: int = 0) -> None:
+        self._output.limit(limit_bytes, number)
+
+    def take_logs(self, number: int = 0) -> Logs:
+        return self._output.take(number)
 
     async def suspend(self) -> None:
         self._freeze(is_frozen=True)

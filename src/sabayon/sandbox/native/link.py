@@ -1,4 +1,8 @@
-"""The frame connection to a launcher: one question at a time, one answer each."""
+"""The frame connection to a launcher: questions with a number each, and answers in any order.
+
+A question is a length (u32, big endian), a kind, a number (u32) and a body; an answer is a length, a status (u16), the
+number of its question, and a body. An answer that nobody waits for is a lie of the action's, and ends the connection.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,21 @@ from typing import Final, cast
 from sabayon.sandbox.base import Reply, SandboxTimeout
 
 INIT: Final = b"I"
+INIT_SHARED: Final = b"C"
+"""As INIT, for code whose runs may overlap."""
+
 RUN: Final = b"R"
+SHARED: Final = 202
+"""The status with which a launcher tells that the code is loaded and that its runs will overlap."""
+
 MAX_REPLY_BYTES: Final = 1 << 30
 """No launcher of ours sends more: what claims to be longer is garbage that the action wrote."""
 
-_HEAD: Final = struct.Struct(">IH")
-_QUESTION: Final = struct.Struct(">I")
+_HEAD: Final = struct.Struct(">IHI")
+_QUESTION: Final = struct.Struct(">IcI")
+_MALFORMED: Final = "the action sent a malformed frame"
+
+_Waiter = tuple[asyncio.Future[Reply], asyncio.TimerHandle | None]
 
 
 class Link(asyncio.Protocol):
@@ -31,10 +44,11 @@ class Link(asyncio.Protocol):
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
         self.ready: asyncio.Future[Reply] = self._loop.create_future()
-        self._waiter: asyncio.Future[Reply] | None = self.ready
-        self._timer: asyncio.TimerHandle | None = None
+        self._waiting: dict[int, _Waiter] = {0: (self.ready, None)}
+        self._expired: set[int] = set()
         self._buffer = bytearray()
         self._status = 0
+        self._number = 0
         self._length = -1
         self._received = 0
         self._error: Exception | None = None
@@ -44,15 +58,18 @@ class Link(asyncio.Protocol):
         """Whether all later questions will fail."""
         return self._error is not None
 
-    def ask(self, kind: bytes, body: bytes, timeout_s: float) -> asyncio.Future[Reply]:
-        """Send a question; its answer, or SandboxTimeout, or what `on_lost` makes."""
+    def ask(self, kind: bytes, body: bytes, timeout_s: float, number: int) -> asyncio.Future[Reply]:
+        """Send a question; its answer, or SandboxTimeout, or what `on_lost` makes.
+
+        number: no other question that is unanswered has it. After one has timed out, later ones fail at once.
+        """
         waiter: asyncio.Future[Reply] = self._loop.create_future()
         if self._error is not None or self._transport is None:
             waiter.set_exception(self._error or self._on_lost("the sandbox is not connected"))
             return waiter
-        self._waiter = waiter
-        self._timer = self._loop.call_later(timeout_s, self._expire)
-        self._transport.writelines((_QUESTION.pack(len(body)) + kind, body))
+        assert number not in self._waiting
+        self._waiting[number] = waiter, self._loop.call_later(timeout_s, self._expire, number)
+        self._transport.writelines((_QUESTION.pack(len(body), kind, number), body))
         return waiter
 
     def close(self, error: Exception) -> None:
@@ -65,61 +82,83 @@ class Link(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._error is None:
+        if self._error is None or self._waiting:
             self._fail(self._on_lost("the sandbox exited"))
 
     def data_received(self, data: bytes) -> None:
-        if self._waiter is None:
-            self.close(self._on_lost("the action sent a malformed frame"))
+        if not self._waiting and not self._expired:
+            self._refuse()
             return
         if self._length < 0 and not self._buffer and len(data) >= _HEAD.size:
-            length, status = _HEAD.unpack_from(data)
+            length, status, number = _HEAD.unpack_from(data)
             if length + _HEAD.size == len(data) and length <= self._limit:
-                self._answer(Reply(status, data[_HEAD.size :], length))
+                self._answer(number, Reply(status, data[_HEAD.size :], length))
                 return
-        self._collect(data)
+        while data:
+            data = self._collect(data)
 
-    def _collect(self, data: bytes) -> None:
-        """A reply that came in pieces, or is too long: only what fits the limit is kept."""
+    def _collect(self, data: bytes) -> bytes:
+        """An answer that came in pieces, with others, or is too long: only what fits the limit is kept.
+
+        Returns what of `data` comes after it.
+        """
         if self._length < 0:
             self._buffer += data
             if len(self._buffer) < _HEAD.size:
-                return
-            self._length, self._status = _HEAD.unpack_from(self._buffer)
+                return b""
+            self._length, self._status, self._number = _HEAD.unpack_from(self._buffer)
             data = bytes(self._buffer[_HEAD.size :])
             self._buffer.clear()
             self._received = 0
             if self._length > MAX_REPLY_BYTES:
-                self.close(self._on_lost("the action sent a malformed frame"))
-                return
-        self._received += len(data)
-        self._buffer += data[: max(0, self._limit - len(self._buffer))]
-        if self._received > self._length:
-            self.close(self._on_lost("the action sent a malformed frame"))
-        elif self._received == self._length:
-            reply = Reply(self._status, bytes(self._buffer), self._length)
-            self._buffer.clear()
-            self._length = -1
-            self._answer(reply)
+                return self._refuse()
+        part = data[: self._length - self._received]
+        rest = data[len(part) :]
+        self._received += len(part)
+        self._buffer += part[: max(0, self._limit - len(self._buffer))]
+        if self._received < self._length:
+            return b""
+        if rest and len(self._waiting) + len(self._expired) < 2:
+            return self._refuse()  # there is more than anybody asked for: then this is no answer either
+        reply = Reply(self._status, bytes(self._buffer), self._length)
+        self._buffer.clear()
+        self._length = -1
+        return rest if self._answer(self._number, reply) else b""
 
-    def _answer(self, reply: Reply) -> None:
-        waiter = self._settle()
-        if waiter is not None and not waiter.done():
+    def _answer(self, number: int, reply: Reply) -> bool:
+        """Give an answer to who waits for it; False, and the connection is closed, when nobody does."""
+        waiting = self._waiting.pop(number, None)
+        if waiting is None:
+            if number in self._expired:
+                self._expired.discard(number)
+                return True
+            self._refuse()
+            return False
+        waiter, timer = waiting
+        if timer is not None:
+            timer.cancel()
+        if not waiter.done():
             waiter.set_result(reply)
+        return True
 
-    def _expire(self) -> None:
-        self._fail(SandboxTimeout("no answer within the time limit"))
+    def _refuse(self) -> bytes:
+        self.close(self._on_lost(_MALFORMED))
+        return b""
 
-    def _fail(self, error: Exception) -> None:
-        if self._error is None:
-            self._error = error
-        waiter = self._settle()
-        if waiter is not None and not waiter.done():
+    def _expire(self, number: int) -> None:
+        """One question has waited for too long: no further one is sent, and the others may still be answered."""
+        error = SandboxTimeout("no answer within the time limit")
+        self._error = self._error or error
+        self._expired.add(number)
+        waiter, _ = self._waiting.pop(number)
+        if not waiter.done():
             waiter.set_exception(error)
 
-    def _settle(self) -> asyncio.Future[Reply] | None:
-        waiter, self._waiter = self._waiter, None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        return waiter
+    def _fail(self, error: Exception) -> None:
+        self._error = self._error or error
+        waiting, self._waiting = self._waiting, {}
+        for waiter, timer in waiting.values():
+            if timer is not None:
+                timer.cancel()
+            if not waiter.done():
+                waiter.set_exception(error)

@@ -9,7 +9,8 @@ import select
 import time
 from typing import Final
 
-from sabayon.sandbox.base import LogLine, Logs
+from sabayon.sandbox.base import Logs
+from sabayon.sandbox.native.ledger import Kept, KeptByRun
 
 _CHUNK_BYTES: Final = 16384
 """Read at a time: bounds what one noisy action takes from a turn of the loop."""
@@ -18,10 +19,6 @@ _MAX_LINE_BYTES: Final = 65536
 _DRAIN_BYTES: Final = 1 << 20
 """The most a pipe can hold, as far as ordinary users may enlarge one."""
 
-_NOTHING: Final = Logs((), False)
-_FRAMING_BYTES: Final = len('{"log":"\\n","stream":"stdout","time":"2026-01-01T00:00:00.000000000Z"}\n')
-"""What the contract's accounting adds to the text of each line."""
-
 
 class Output:
     """Both streams of one sandbox."""
@@ -29,9 +26,7 @@ class Output:
     def __init__(self, stdout: int, stderr: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._streams = [_Stream(stdout, "stdout"), _Stream(stderr, "stderr")]
-        self._lines: list[LogLine] = []
-        self._left_bytes = 0
-        self._is_truncated = False
+        self._kept: Kept | KeptByRun = Kept()
         self._poll = select.poll()
         self._by_descriptor = {stream.descriptor: stream for stream in self._streams}
         for stream in self._streams:
@@ -39,10 +34,14 @@ class Output:
             self._poll.register(stream.descriptor, select.POLLIN)
             self._loop.add_reader(stream.descriptor, self._on_readable, stream)
 
-    def limit(self, limit_bytes: int) -> None:
-        """Bound what is kept until the next `take`."""
-        self._left_bytes = limit_bytes
-        self._is_truncated = False
+    def share(self) -> None:
+        """From now on runs overlap."""
+        if isinstance(self._kept, Kept):
+            self._kept = KeptByRun(self._kept)
+
+    def limit(self, limit_bytes: int, number: int) -> None:
+        """Bound what is kept of run `number`, which begins now."""
+        self._kept.limit(limit_bytes, number)
 
     def drain(self) -> None:
         """Read what is in the pipes now, up to a bound that no writer can stretch. Most often there is nothing."""
@@ -52,18 +51,15 @@ class Output:
                 if not self._read(stream):
                     break
 
-    def take(self) -> Logs:
-        """All that was kept since the last time, in the order it was read."""
+    def take(self, number: int) -> Logs:
+        """All that was kept of run `number`, which has ended, in the order it was read."""
         self.drain()
-        for stream in self._streams:
-            if stream.partial:
-                self._keep(stream, bytes(stream.partial), time.time_ns())
-                stream.partial.clear()
-        if not self._lines:
-            return _NOTHING if not self._is_truncated else Logs((), True)
-        lines, self._lines = self._lines, []
-        lines.sort(key=lambda line: line.time_ns)
-        return Logs(lines, self._is_truncated)
+        if self._kept.is_alone(number):
+            for stream in self._streams:
+                if stream.partial:
+                    self._kept.keep(stream.name, bytes(stream.partial), time.time_ns())
+                    stream.partial.clear()
+        return self._kept.take(number)
 
     def close(self) -> None:
         """Stop reading and give the pipes back."""
@@ -85,7 +81,7 @@ class Output:
         if stream.descriptor < 0:
             return False
         try:
-            if self._is_truncated:
+            if self._kept.is_full:
                 return _discard(stream.descriptor) or self._ended(stream)
             data = os.read(stream.descriptor, _CHUNK_BYTES)
         except BlockingIOError:
@@ -104,18 +100,11 @@ class Output:
         stream.partial += data
         *lines, rest = stream.partial.split(b"\n")
         for line in lines:
-            self._keep(stream, bytes(line), now)
+            self._kept.keep(stream.name, bytes(line), now)
         while len(rest) > _MAX_LINE_BYTES:
-            self._keep(stream, bytes(rest[:_MAX_LINE_BYTES]), now)
+            self._kept.keep(stream.name, bytes(rest[:_MAX_LINE_BYTES]), now)
             rest = rest[_MAX_LINE_BYTES:]
         stream.partial = rest
-
-    def _keep(self, stream: _Stream, line: bytes, now: int) -> None:
-        self._left_bytes -= len(line) + _FRAMING_BYTES
-        if self._left_bytes < 0:
-            self._is_truncated = True
-        else:
-            self._lines.append(LogLine(now, stream.name, line.decode(errors="replace")))
 
 
 class _Stream:
