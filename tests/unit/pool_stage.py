@@ -50,7 +50,7 @@ class Stage:
             self.size_mb[container] = held
         else:
             del self.size_mb[container]
-        return self.carry_out(self.pool.finished(container, self.now, is_usable=is_usable, held_mb=held))
+        return self.carry_out(self.pool.finished(container, job.id, self.now, is_usable=is_usable, held_mb=held))
 
     def start_cell(self, container: int, held_mb: int | None = None) -> list[Instruction]:
         self.cells[container] = self.starting.pop(container)

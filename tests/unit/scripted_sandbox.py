@@ -27,6 +27,7 @@ class ScriptedSandbox:
         self.is_alive = True
         self.held_bytes: int | None = None
         self.is_suspended = False
+        self.is_shared = False
         self.inits: list[bytes] = []
         self.runs: list[bytes] = []
         self.gone = asyncio.Event()
@@ -35,12 +36,13 @@ class ScriptedSandbox:
     def memory_bytes(self) -> int | None:
         return self.held_bytes
 
-    async def init(self, body: bytes, timeout_s: float) -> Reply:
+    async def init(self, body: bytes, timeout_s: float, concurrency: int = 1) -> Reply:
         self._check()
+        self.is_shared = concurrency > 1 and self._driver.can_overlap
         self.inits.append(body)
         return await self._answer(self._driver.on_init)
 
-    async def run(self, body: bytes, timeout_s: float) -> Reply:
+    async def run(self, body: bytes, timeout_s: float, number: int = 0) -> Reply:
         self._check()
         assert not self.is_suspended
         self.runs.append(body)
@@ -58,10 +60,10 @@ class ScriptedSandbox:
         reply = answer.result()
         return Reply(200, reply, len(reply))
 
-    def limit_logs(self, limit_bytes: int) -> None:
+    def limit_logs(self, limit_bytes: int, number: int = 0) -> None:
         """It prints nothing."""
 
-    def take_logs(self) -> Logs:
+    def take_logs(self, number: int = 0) -> Logs:
         return Logs((), False)
 
     async def suspend(self) -> None:
@@ -92,6 +94,7 @@ class ScriptedDriver:
     """Makes scripted sandboxes; the next `failures` starts fail, all with `refusal` if it is set.
 
     is_starting: set when a sandbox is wanted. may_start: cleared to hold starts up. is_asked: set when one is asked.
+    can_overlap: whether the code of its sandboxes lets runs overlap.
     """
 
     level = "scripted"
@@ -107,6 +110,7 @@ class ScriptedDriver:
         self.failures = 0
         self.refusal: Exception | None = None
         self.tries = 0
+        self.can_overlap = True
         self.on_init: Script = succeed
         self.on_run: Script = succeed
 

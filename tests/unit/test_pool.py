@@ -126,7 +126,7 @@ def test_a_warm_container_whose_limit_does_not_fit_waits() -> None:
 def test_a_container_never_counts_for_more_than_its_limit() -> None:
     stage = Stage(memory_mb=512)
     (container,) = ran(stage.submit("alice", memory_mb=256))
-    stage.pool.finished(container, 0.0, is_usable=True, held_mb=10_000)
+    stage.pool.finished(container, "alice-a-1", 0.0, is_usable=True, held_mb=10_000)
     assert stage.pool.used_mb == 256
 
 
@@ -213,7 +213,7 @@ def test_a_changed_action_does_not_run_in_the_container_of_its_old_code() -> Non
     pool = Pool(MEMORY_MB)
     (run,) = pool.submit(Job("old", Key("alice", "a", 1), PYTHON, 256, KeptWarm()), 0.0)
     assert isinstance(run, Run)
-    pool.finished(run.container, 0.0, is_usable=True, held_mb=1)
+    pool.finished(run.container, "old", 0.0, is_usable=True, held_mb=1)
     assert kinds_of(pool.submit(Job("new", Key("alice", "a", 2), PYTHON, 256, KeptWarm()), 0.0)) == ["new"]
 
 
@@ -235,7 +235,7 @@ def test_a_container_of_another_egress_is_not_taken(egress: Egress) -> None:
     narrow = Job("narrow", Key("alice", "a", 1), PYTHON, 256, KeptWarm(), egress)
     fresh = next(ins for ins in pool.submit(narrow, 0.0) if isinstance(ins, Run))
     assert fresh.is_new
-    pool.finished(fresh.container, 0.0, is_usable=True, held_mb=256)
+    pool.finished(fresh.container, "narrow", 0.0, is_usable=True, held_mb=256)
     wide = narrow._replace(id="wide", egress=Egress.INTERNET)
     assert Run(create.container, wide, False) in pool.submit(wide, 0.0)
     again = narrow._replace(id="again")

@@ -47,7 +47,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """What its container may reach at most, as its author says; None when that is left to the platform."""
         return str(find(self.annotations, "egress")) if has(self.annotations, "egress") else None
 
-    @property
+    @cached_property
     def dependencies(self) -> str:
         """The name of the dependency set that it is to find imported; empty for none."""
         return str(find(self.annotations, "dependencies")) if has(self.annotations, "dependencies") else ""

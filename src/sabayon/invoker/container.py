@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
@@ -10,10 +11,12 @@ import msgspec
 
 from sabayon import messages
 from sabayon.bus.base import ActivationMessage
+from sabayon.entity.action import Action
 from sabayon.entity.activation import Outcome, Response, error_response
 from sabayon.entity.limits import MB
 from sabayon.invoker.outcome import Limits, died, init_failure, run_response, timed_out
 from sabayon.invoker.record import Times
+from sabayon.runtimes.manifest import can_overlap
 from sabayon.sandbox.base import (
     Logs,
     Sandbox,
@@ -25,6 +28,7 @@ from sabayon.sandbox.base import (
 )
 
 START_TRIES = 3
+NUMBERS = 2**32 - 1
 
 
 class Ended(NamedTuple):
@@ -35,6 +39,15 @@ class Ended(NamedTuple):
     times: Times | None
     is_timeout: bool
     is_usable: bool
+
+
+class _Opened(NamedTuple):
+    """How loading the code went. failure: None when it is loaded. Times in epoch ms and ms."""
+
+    failure: Response | None
+    is_timeout: bool
+    started_ms: int
+    init_ms: int
 
 
 class CodeUnavailable(Exception):
@@ -73,13 +86,22 @@ _encoder = msgspec.json.Encoder()
 
 
 class Container:
-    """The shell around one sandbox. The pool sees to it that runs do not overlap."""
+    """The shell around one sandbox. The pool sees to it that no more runs overlap than their action allows.
+
+    The first run has the sandbox made and the code loaded; those that come meanwhile wait for that, and fail with it.
+    A worker that gives it a run says `enter` then, and `leave` when that run has ended.
+    """
 
     def __init__(self, driver: SandboxDriver, spec: SandboxSpec) -> None:
         self._driver = driver
         self._spec = spec
         self._sandbox: Sandbox | None = None
+        self._opening: asyncio.Task[_Opened] | None = None
         self._is_initialized = False
+        self._turn: asyncio.Lock | None = None
+        self._number = 0
+        self._inside = 0
+        self._is_doomed = False
         self._is_suspended = False
         self._reason: str | None = None
 
@@ -115,38 +137,75 @@ class Container:
         if self._sandbox is not None:
             await self._sandbox.destroy(reason)
 
+    def enter(self) -> None:
+        """It was given a run."""
+        self._inside += 1
+
+    def leave(self, *, is_usable: bool) -> bool:
+        """A run has ended; whether the container has to be destroyed now: it is of no use, and nobody else is in it."""
+        self._inside -= 1
+        self._is_doomed = self._is_doomed or not is_usable
+        return self._is_doomed and not self._inside
+
     async def run(self, message: ActivationMessage, limits: Limits, read_code: ReadCode) -> Ended:
         """Make what is missing, then run once.
 
         Raises SandboxUnavailable, DependenciesUnusable, SandboxDied and CodeUnavailable, all before anything ran.
         """
+        self._number = number = self._number % NUMBERS + 1
+        opened = None
+        if not self._is_initialized:
+            is_first = self._opening is None
+            if self._opening is None:
+                self._opening = asyncio.create_task(self._open(message, limits, read_code, number))
+            opened = await self._opening
+            if opened.failure is not None:
+                return self._failed(message, opened, opened.failure, number if is_first else None)
+            if not is_first:
+                opened = None
+        if self._turn is None:
+            return await self._run(message, limits, number, opened)
+        async with self._turn:  # its time begins when it does
+            return await self._run(message, limits, number, opened)
+
+    async def _open(self, message: ActivationMessage, limits: Limits, read_code: ReadCode, number: int) -> _Opened:
+        """Make the sandbox if there is none, and load the code. Raises as `run` does."""
         if self._sandbox is None:
             await self.start()
-        elif not self._sandbox.is_alive:
-            raise SandboxDied("it has gone while it was idle")
         assert self._sandbox is not None
-        if self._is_suspended:
-            self._is_suspended = False
-            await self._sandbox.resume()
-        self._sandbox.limit_logs(message.action.limits.logs * MB)
-        if self._is_initialized:
-            return await self._run(self._sandbox, message, limits, None, _now_ms())
+        await self._wake(self._sandbox)
+        self._sandbox.limit_logs(message.action.limits.logs * MB, number)
         code = await read_code(message)
         started_ms, started = _now_ms(), time.monotonic()
         failure, is_timeout = await self._init(self._sandbox, message, limits, code)
-        init_ms = _elapsed_ms(started)
-        if failure is None:
-            self._is_initialized = True
-            return await self._run(self._sandbox, message, limits, init_ms, started_ms)
-        times = Times(started_ms, _waited(message, started_ms), init_ms, 0)
-        return Ended(failure, self._sandbox.take_logs(), times, is_timeout, False)
+        if concurrency_of(message.action) > 1 and not self._sandbox.is_shared:
+            self._turn = asyncio.Lock()
+        self._is_initialized = failure is None
+        return _Opened(failure, is_timeout, started_ms, _elapsed_ms(started))
+
+    async def _wake(self, sandbox: Sandbox) -> None:
+        """Make sure that it is there and not suspended. Raises SandboxDied."""
+        if not sandbox.is_alive:
+            raise SandboxDied("it has gone, or takes no further run")
+        if self._is_suspended:
+            self._is_suspended = False
+            await sandbox.resume()
+
+    def _failed(self, message: ActivationMessage, opened: _Opened, failure: Response, number: int | None) -> Ended:
+        """The code cannot be loaded. number: of the run for which that was tried; None for one that waited for it."""
+        init_ms, logs = None, Logs((), False)
+        if number is not None and self._sandbox is not None:
+            init_ms, logs = opened.init_ms, self._sandbox.take_logs(number)
+        times = Times(opened.started_ms, _waited(message, opened.started_ms), init_ms, 0)
+        return Ended(failure, logs, times, opened.is_timeout, False)
 
     async def _init(
         self, sandbox: Sandbox, message: ActivationMessage, limits: Limits, code: str | None
     ) -> tuple[Response | None, bool]:
         started = time.monotonic()
         try:
-            reply = await sandbox.init(init_body(message, code), limits.timeout_ms / 1000)
+            body, concurrency = init_body(message, code), concurrency_of(message.action)
+            reply = await sandbox.init(body, limits.timeout_ms / 1000, concurrency)
         except SandboxTimeout:
             return timed_out(limits, during_init=True), True
         except SandboxDied as error:
@@ -154,12 +213,17 @@ class Container:
         elapsed_ms = (time.monotonic() - started) * 1000
         return init_failure(reply, elapsed_ms, limits), elapsed_ms >= limits.timeout_ms
 
-    async def _run(
-        self, sandbox: Sandbox, message: ActivationMessage, limits: Limits, init_ms: int | None, started_ms: int
-    ) -> Ended:
+    async def _run(self, message: ActivationMessage, limits: Limits, number: int, opened: _Opened | None) -> Ended:
+        """opened: how the code was loaded, if that was for this run. Raises SandboxDied if it has not begun."""
+        sandbox = self._sandbox
+        assert sandbox is not None
+        if opened is None:
+            await self._wake(sandbox)
+            sandbox.limit_logs(message.action.limits.logs * MB, number)
+        started_ms, init_ms = (_now_ms(), None) if opened is None else (opened.started_ms, opened.init_ms)
         started, is_timeout = time.monotonic(), False
         try:
-            reply = await sandbox.run(run_body(message), limits.timeout_ms / 1000)
+            reply = await sandbox.run(run_body(message), limits.timeout_ms / 1000, number)
             elapsed_ms = (time.monotonic() - started) * 1000
             is_timeout = elapsed_ms >= limits.timeout_ms
             response = run_response(reply, elapsed_ms, limits)
@@ -168,7 +232,7 @@ class Container:
         except SandboxDied as error:
             response = self._died(error, during_init=False)
         times = Times(started_ms, _waited(message, started_ms), init_ms, _elapsed_ms(started))
-        logs = sandbox.take_logs()
+        logs = sandbox.take_logs(number)
         is_usable = response.outcome <= Outcome.APPLICATION_ERROR and not logs.is_truncated and self._reason is None
         return Ended(response, logs, times, is_timeout, is_usable)
 
@@ -177,6 +241,11 @@ class Container:
         if self._reason is not None:
             return error_response(Outcome.WHISK_ERROR, messages.INTERRUPTED)
         return died(during_init=during_init, is_out_of_memory=error.is_out_of_memory)
+
+
+def concurrency_of(action: Action) -> int:
+    """How many runs of `action` one container takes at once."""
+    return action.limits.concurrency if can_overlap(action.exec.kind) else 1
 
 
 def init_body(message: ActivationMessage, code: str | None) -> bytes:

@@ -17,7 +17,11 @@ class Key(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One activation that wants a container. id: the shell's. kept_warm: what holds for containers of its action."""
+    """One activation that wants a container.
+
+    id: the shell's. kept_warm: what holds for containers of its action. concurrency: how many such jobs one container
+    takes at once.
+    """
 
     id: str
     key: Key
@@ -25,6 +29,7 @@ class Job(NamedTuple):
     memory_mb: int
     kept_warm: KeptWarm
     egress: Egress = Egress.NONE
+    concurrency: int = 1
 
 
 class Cell(NamedTuple):
@@ -45,7 +50,10 @@ class Create(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Run `job` in `container`, which is made first if `is_new`; report the end with `finished`."""
+    """Run `job` in `container`, which is made first if `is_new`; report the end with `finished`.
+
+    The container may still be starting, or have others of the same action: fewer than the job's concurrency.
+    """
 
     container: int
     job: Job

@@ -33,9 +33,9 @@ PATIENCE_S: Final = 2.0
 
 @dataclass(slots=True)
 class Container:
-    """One container. key is None for a stem cell, job is None when it is idle.
+    """One container. key is None for a stem cell, jobs is empty when it is idle.
 
-    memory_mb: its limit. counted_mb: what it takes of the pool's memory now.
+    memory_mb: its limit. counted_mb: what it takes of the pool's memory now. is_doomed: it gets no further job.
     """
 
     id: int
@@ -44,10 +44,11 @@ class Container:
     counted_mb: int
     egress: Egress
     key: Key | None
-    job: str | None
+    jobs: set[str]
     idle_since: float = 0.0
     kept_warm: KeptWarm = _NOT_KEPT
     is_paused: bool = False
+    is_doomed: bool = False
 
     @property
     def cell(self) -> Cell:
@@ -72,6 +73,7 @@ class Pool:
         self._wanted_cells = dict(stem_cells)
         self._containers: dict[int, Container] = {}
         self._warm: dict[Key, list[int]] = {}
+        self._busy: dict[Key, list[int]] = {}
         self._idle: OrderedDict[int, None] = OrderedDict()  # longest idle first, stem cells not among them
         self._cells: dict[Cell, list[int]] = {}
         self._cell_count: dict[Cell, int] = {}  # those that are still starting included
@@ -82,7 +84,7 @@ class Pool:
 
     def __repr__(self) -> str:
         stem = sum(map(len, self._cells.values()))
-        busy = sum(c.job is not None for c in self._containers.values())
+        busy = sum(bool(c.jobs) for c in self._containers.values())
         text = f"busy {busy}, idle {len(self._idle)}, stem cells {stem}, waiting {self.waiting}"
         return f"<Pool {text}, {self._used_mb} of {self._memory_mb} MB>"
 
@@ -99,7 +101,7 @@ class Pool:
     @property
     def busy(self) -> int:
         """Containers with a job."""
-        return sum(c.job is not None for c in self._containers.values())
+        return sum(bool(c.jobs) for c in self._containers.values())
 
     def start(self) -> list[Instruction]:
         """The first stem cells."""
@@ -119,18 +121,28 @@ class Pool:
         self._wanted_cells.clear()
         return jobs
 
-    def finished(self, container_id: int, now: float, *, is_usable: bool, held_mb: int) -> list[Instruction]:
+    def finished(
+        self, container_id: int, job_id: str, now: float, *, is_usable: bool, held_mb: int
+    ) -> list[Instruction]:
         """A job has ended, and its container holds `held_mb` of memory.
 
-        An unusable container is forgotten; the shell destroys it by itself.
+        An unusable container gets no further job, and is forgotten when its last has ended; the shell destroys it by
+        itself then.
         """
         container = self._containers[container_id]
         assert container.key is not None
+        container.jobs.remove(job_id)
+        container.is_doomed = container.is_doomed or not is_usable
+        if container.jobs:
+            return self._serve_waiting(now)
+        busy = self._busy[container.key]
+        busy.remove(container_id)
+        if not busy:
+            del self._busy[container.key]
         self._busy_mb[container.key.namespace] -= container.memory_mb
         if not self._busy_mb[container.key.namespace]:
             del self._busy_mb[container.key.namespace]
-        container.job = None
-        if is_usable:
+        if not container.is_doomed:
             container.idle_since = now
             self._count(container, held_mb)
             self._warm.setdefault(container.key, []).append(container_id)
@@ -149,7 +161,7 @@ class Pool:
     def removed(self, container_id: int, now: float) -> list[Instruction]:
         """An idle container or a stem cell went away by itself. Not refilled at once: what failed may fail again."""
         container = self._containers.get(container_id)
-        if container is None or container.job is not None:
+        if container is None or container.jobs:
             return []
         self._unlist(container)
         self._forget(container)
@@ -197,6 +209,9 @@ class Pool:
 
     def _place(self, job: Job) -> list[Instruction] | None:
         """A container for `job`, or None when it has to wait."""
+        if shared := self._shared_one(job):
+            shared.jobs.add(job.id)
+            return [Run(shared.id, job, False)]
         if self._is_over_share(job):
             return None
         if container := self._warm_one(job) or self._cell_for(job):
@@ -213,6 +228,16 @@ class Pool:
         container = self._add(Cell(job.kind, job.memory_mb, job.egress))
         self._occupy(container, job)
         return [*removed, Run(container.id, job, True)]
+
+    def _shared_one(self, job: Job) -> Container | None:
+        """A container with jobs of the same action in it that can take another one."""
+        if job.concurrency == 1:
+            return None
+        for container in map(self._containers.__getitem__, self._busy.get(job.key, ())):
+            is_same = (container.memory_mb, container.egress) == (job.memory_mb, job.egress)
+            if is_same and not container.is_doomed and len(container.jobs) < job.concurrency:
+                return container
+        return None
 
     def _is_over_share(self, job: Job) -> bool:
         busy = self._busy_mb.get(job.key.namespace, 0)
@@ -259,14 +284,15 @@ class Pool:
 
     def _add(self, cell: Cell) -> Container:
         self._next_id += 1
-        container = Container(self._next_id, cell.kind, cell.memory_mb, cell.memory_mb, cell.egress, None, None)
+        container = Container(self._next_id, cell.kind, cell.memory_mb, cell.memory_mb, cell.egress, None, set())
         self._containers[container.id] = container
         self._used_mb += cell.memory_mb
         return container
 
     def _occupy(self, container: Container, job: Job) -> None:
         container.key = job.key
-        container.job = job.id
+        container.jobs.add(job.id)
+        self._busy.setdefault(job.key, []).append(container.id)
         container.kept_warm = job.kept_warm
         container.is_paused = False
         self._count(container, container.memory_mb)

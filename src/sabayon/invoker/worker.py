@@ -14,7 +14,7 @@ from sabayon.entity.activation import Activation, Outcome, Response, StoredActiv
 from sabayon.entity.limits import EffectiveLimits, SystemLimits, effective_limits, limits_out_of_bounds
 from sabayon.entity.manifest import BLACKBOX
 from sabayon.errors import Corrupt, SabayonError, StoreUnavailable
-from sabayon.invoker.container import CodeUnavailable, Container, Ended
+from sabayon.invoker.container import CodeUnavailable, Container, Ended, concurrency_of
 from sabayon.invoker.instructions import Cell, Create, Instruction, Job, Key, Pause, Remove, Run
 from sabayon.invoker.logs import format_logs
 from sabayon.invoker.outcome import Limits
@@ -103,8 +103,8 @@ class Invoker:
             key = Key(message.identity.namespace, action.entity_name.id, message.revision)
             kept = self._allowed(message).kept_warm
             egress = self._driver.egress.narrowed(action.egress)
-            kind = _with_dependencies(action.exec.kind, action.dependencies)
-            job = Job(message.activation_id, key, kind, action.limits.memory, kept, egress)
+            kind, concurrency = _with_dependencies(action.exec.kind, action.dependencies), concurrency_of(action)
+            job = Job(message.activation_id, key, kind, action.limits.memory, kept, egress, concurrency)
             self._carry_out(self._pool.submit(job, time.monotonic()))
         return future
 
@@ -128,6 +128,7 @@ class Invoker:
                     if is_new:
                         spec = _spec(job.kind, job.memory_mb, job.egress)
                         self._containers[container] = Container(self._driver, spec)
+                    self._containers[container].enter()
                     self._spawn(self._run(container, job))
                 case Create(container, kind, memory_mb, egress):
                     self._containers[container] = Container(self._driver, _spec(kind, memory_mb, egress))
@@ -149,9 +150,9 @@ class Invoker:
         ended = await self._ended(container, message)
         is_usable = ended is not None and ended.is_usable
         instructions = self._pool.finished(
-            container_id, time.monotonic(), is_usable=is_usable, held_mb=container.held_mb()
+            container_id, job.id, time.monotonic(), is_usable=is_usable, held_mb=container.held_mb()
         )
-        if not is_usable:
+        if container.leave(is_usable=is_usable):
             del self._containers[container_id]
             self._spawn(container.destroy("it cannot be used again"))
         self._carry_out(instructions)
