@@ -68,6 +68,18 @@ LIMITS: Final = (
     ),
     Limit("min_action_logs", _COUNT, "least log limit of an action, MB", lambda e, _: f"{e.logs_mb.minimum} MB"),
     Limit("max_action_logs", _COUNT, "greatest log limit of an action, MB", lambda e, _: f"{e.logs_mb.maximum} MB"),
+    Limit(
+        "min_action_concurrency",
+        _COUNT,
+        "least number of activations at once in one container",
+        lambda e, _: f"{e.concurrency.minimum}",
+    ),
+    Limit(
+        "max_action_concurrency",
+        _COUNT,
+        "greatest number of activations at once in one container",
+        lambda e, _: f"{e.concurrency.maximum}",
+    ),
     Limit("max_parameter_size", size, "greatest parameters of one entity", lambda e, _: f"{e.parameters_bytes} B"),
     Limit(
         "max_payload_size", size, "greatest argument and result of an activation", lambda e, _: f"{e.payload_bytes} B"

@@ -65,6 +65,7 @@ class Settings:
     min_logs_mb: int = _setting(0, "least log limit of an action")
     max_logs_mb: int = _setting(10, "greatest log limit of an action")
     default_logs_mb: int = _setting(10, "log limit of an action that sets none")
+    max_concurrency: int = _setting(500, "greatest number of activations that one container of an action takes at once")
     max_code_mb: int = _setting(48, "greatest code of an action, as it is sent")
     max_parameters_kb: int = _setting(1024, "greatest parameters of one entity")
     max_payload_kb: int = _setting(1024, "greatest argument and result of an activation")
@@ -78,6 +79,7 @@ class Settings:
             timeout_ms=Bounds(self.min_timeout_ms, self.max_timeout_ms, self.default_timeout_ms),
             memory_mb=Bounds(self.min_memory_mb, self.max_memory_mb, self.default_memory_mb),
             logs_mb=Bounds(self.min_logs_mb, self.max_logs_mb, self.default_logs_mb),
+            concurrency=Bounds(1, self.max_concurrency, 1),
             code_bytes=self.max_code_mb * MB,
             parameters_bytes=self.max_parameters_kb * 1024,
             payload_bytes=self.max_payload_kb * 1024,
@@ -156,6 +158,8 @@ def _check(settings: Settings) -> None:
         low, standard, high = (getattr(settings, f"{bound}_{stem}") for bound in ("min", "default", "max"))
         if not 0 <= low <= standard <= high:
             raise OperatorError(f"the settings min_{stem}, default_{stem} and max_{stem} must be in this order")
+    if settings.max_concurrency < 1:
+        raise OperatorError("the setting max_concurrency must be at least 1, which is one activation at a time")
     for setting in dataclasses.fields(settings):
         value = getattr(settings, setting.name)
         if isinstance(value, int | float) and not 0 <= value < math.inf:

@@ -26,6 +26,8 @@ STANDARD = {
     "max-action-memory": "512 MB",
     "min-action-logs": "0 MB",
     "max-action-logs": "10 MB",
+    "min-action-concurrency": "1",
+    "max-action-concurrency": "500",
     "max-parameter-size": "1048576 B",
     "max-payload-size": "1048576 B",
     "truncation-size": "1048576 B",
@@ -71,9 +73,8 @@ def operator(tmp_path: Path) -> Operator:
     return Operator(tmp_path)
 
 
-def test_every_limit_of_a_namespace_can_be_set_except_the_one_nothing_is_held_to() -> None:
-    unused = {"min_action_concurrency", "max_action_concurrency"}  # a container runs one activation at a time
-    assert {limit.field for limit in LIMITS} == set(NamespaceLimits.__struct_fields__) - unused
+def test_every_limit_of_a_namespace_can_be_set() -> None:
+    assert {limit.field for limit in LIMITS} == set(NamespaceLimits.__struct_fields__)
 
 
 def test_without_overrides_the_limits_are_those_of_the_platform(operator: Operator) -> None:
@@ -93,6 +94,9 @@ def test_without_overrides_the_limits_are_those_of_the_platform(operator: Operat
         ("max-action-memory", "256", "256 MB"),
         ("min-action-logs", "1", "1 MB"),
         ("max-action-logs", "5", "5 MB"),
+        ("min-action-concurrency", "2", "2"),
+        ("max-action-concurrency", "20", "20"),
+        ("max-action-concurrency", "501", "500"),
         ("max-parameter-size", "2048", "2048 B"),
         ("max-payload-size", "512KB", "524288 B"),
         ("truncation-size", "1 kb", "1024 B"),

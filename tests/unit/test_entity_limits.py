@@ -109,7 +109,7 @@ def test_limits_that_are_no_object_are_refused(body: Any) -> None:
         (LimitsPatch(timeout=300_001), "duration 300001 milliseconds exceeds allowed threshold of 300000 milliseconds"),
         (LimitsPatch(timeout=0), "duration 0 milliseconds below allowed threshold of 100 milliseconds"),
         (LimitsPatch(timeout=-5), "duration -5 milliseconds below allowed threshold of 100 milliseconds"),
-        (LimitsPatch(concurrency=2), "concurrency 2 exceeds allowed threshold of 1"),
+        (LimitsPatch(concurrency=501), "concurrency 501 exceeds allowed threshold of 500"),
         (LimitsPatch(concurrency=0), "concurrency 0 below allowed threshold of 1"),
     ],
 )
@@ -132,7 +132,7 @@ def test_a_bound_of_the_namespace_is_the_one_that_is_named() -> None:
     [
         LimitsPatch(),
         LimitsPatch(memory=128, timeout=100, logs=0, concurrency=1, instances=0),
-        LimitsPatch(memory=512, timeout=300_000, logs=10, concurrency=1, instances=1000),
+        LimitsPatch(memory=512, timeout=300_000, logs=10, concurrency=500, instances=1000),
     ],
 )
 def test_the_bounds_themselves_are_allowed(patch: LimitsPatch) -> None:

@@ -226,7 +226,7 @@ async def test_numbers_and_text_of_parameters_are_shown_as_they_came(stage: Stag
         ({"timeout": 300001}, "duration 300001 milliseconds exceeds allowed threshold of 300000 milliseconds"),
         ({"timeout": 99}, "duration 99 milliseconds below allowed threshold of 100 milliseconds"),
         ({"timeout": -1}, "duration -1 milliseconds below allowed threshold of 100 milliseconds"),
-        ({"concurrency": 2}, "concurrency 2 exceeds allowed threshold of 1"),
+        ({"concurrency": 501}, "concurrency 501 exceeds allowed threshold of 500"),
         ({"concurrency": 0}, "concurrency 0 below allowed threshold of 1"),
     ],
 )
@@ -272,7 +272,7 @@ def test_limits_that_cannot_be_read_are_refused(limits: Any, detail: str) -> Non
     "limits",
     [
         {"memory": 128, "logs": 0, "timeout": 100, "concurrency": 1, "instances": 0},
-        {"memory": 512, "logs": 10, "timeout": 300000, "concurrency": 1, "instances": 1000},
+        {"memory": 512, "logs": 10, "timeout": 300000, "concurrency": 500, "instances": 1000},
     ],
 )
 def test_limits_at_their_bounds_are_accepted(limits: dict[str, int]) -> None:

@@ -41,6 +41,7 @@ def test_the_settings_file_may_be_named_by_the_environment(tmp_path: Path) -> No
         ({"SABAYON_LOG_LEVEL": "loud"}, "log_level must be"),
         ({"SABAYON_EGRESS": "everything"}, "egress must be none, internet or all"),
         ({"SABAYON_MIN_MEMORY_MB": "600"}, "must be in this order"),
+        ({"SABAYON_MAX_CONCURRENCY": "0"}, "max_concurrency must be at least 1"),
         ({"SABAYON_DRAIN_S": "-1"}, "drain_s must not be negative"),
         ({"SABAYON_DRAIN_S": "nan"}, "drain_s must not be negative or without end, not nan"),
         ({"SABAYON_KEEP_ALIVE_S": "inf"}, "keep_alive_s must not be negative or without end, not inf"),

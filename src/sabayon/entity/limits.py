@@ -23,7 +23,10 @@ class MalformedLimits(ValueError):
 
 
 class ActionLimits(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
-    """What an action runs with. `concurrency` is within one container; `instances` is kept for those who read it."""
+    """What an action runs with.
+
+    `concurrency` is how many activations one container takes at once; `instances` is kept for those who read it.
+    """
 
     concurrency: int = 1
     instances: int | UnsetType = UNSET
@@ -46,7 +49,7 @@ class SystemLimits(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     timeout_ms: Bounds = Bounds(100, 300_000, 60_000)
     memory_mb: Bounds = Bounds(128, 512, 256)
     logs_mb: Bounds = Bounds(0, 10, 10)
-    concurrency: Bounds = Bounds(1, 1, 1)
+    concurrency: Bounds = Bounds(1, 500, 1)
     code_bytes: int = 48 * MB
     parameters_bytes: int = MB
     payload_bytes: int = MB
