@@ -218,7 +218,8 @@ class Container:
         sandbox = self._sandbox
         assert sandbox is not None
         if opened is None:
-            await self._wake(sandbox)
+            if self._is_suspended or not sandbox.is_alive:
+                await self._wake(sandbox)
             sandbox.limit_logs(message.action.limits.logs * MB, number)
         started_ms, init_ms = (_now_ms(), None) if opened is None else (opened.started_ms, opened.init_ms)
         started, is_timeout = time.monotonic(), False

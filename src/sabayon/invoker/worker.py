@@ -67,6 +67,7 @@ class Invoker:
         stem_cells: Iterable[tuple[Cell, int]],
         limits: SystemLimits,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._driver = driver
         self._artifacts = artifacts
         self._activations = activations
@@ -92,7 +93,7 @@ class Invoker:
 
     def accept(self, message: ActivationMessage) -> asyncio.Future[Activation]:
         """Run `message`; the future gives its activation, stored already. It is never cancelled by who waits for it."""
-        future: asyncio.Future[Activation] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Activation] = self._loop.create_future()
         self._accepted[message.activation_id] = _Accepted(message, future)
         self._is_idle.clear()
         refusal = self._refusal(message)
@@ -139,7 +140,7 @@ class Invoker:
                     self._spawn(self._pause(container))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

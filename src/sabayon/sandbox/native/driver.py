@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from sabayon.deadlines import Deadlines
 from sabayon.runtimes.manifest import Interpreter, find_interpreters
 from sabayon.sandbox.base import DependenciesUnusable, Egress, Logs, Reply, SandboxDied, SandboxSpec, SandboxUnavailable
 from sabayon.sandbox.native import landlock, linux, seccomp
@@ -100,6 +101,7 @@ class NativeDriver:
 
     async def start(self) -> None:
         """Sweep, make the cgroups and the way out, start a zygote per kind. Raises SandboxUnavailable."""
+        self._deadlines = Deadlines()
         self._start_cgroups()
         await self._start_ways()
         for kind, interpreter in self._interpreters.items():
@@ -193,7 +195,7 @@ class NativeDriver:
             release()
 
         stop_api = self._serve_api(started.listener)
-        sandbox = NativeSandbox(name, started, group, self._result_limit, stop_api, gone)
+        sandbox = NativeSandbox(name, started, group, self._result_limit, self._deadlines, stop_api, gone)
         self._sandboxes[name] = sandbox
         try:
             await sandbox.boot()
@@ -265,6 +267,7 @@ class NativeSandbox:
         started: Started,
         group: Group | None,
         result_limit_bytes: int,
+        deadlines: Deadlines,
         stop_api: Callable[[], None],
         on_destroyed: Callable[[], None],
     ) -> None:
@@ -274,7 +277,7 @@ class NativeSandbox:
         self._stop_api = stop_api
         self._on_destroyed = on_destroyed
         self._output = Output(started.stdout, started.stderr)
-        self._link = Link(result_limit_bytes, self._died)
+        self._link = Link(result_limit_bytes, deadlines, self._died)
         self._destroying: asyncio.Task[None] | None = None
         self._is_suspended = False
         self._is_shared = False

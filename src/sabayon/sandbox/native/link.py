@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Final, cast
 
+from sabayon.deadlines import Deadline, Deadlines
 from sabayon.sandbox.base import Reply, SandboxTimeout
 
 INIT: Final = b"I"
@@ -28,7 +30,7 @@ _HEAD: Final = struct.Struct(">IHI")
 _QUESTION: Final = struct.Struct(">IcI")
 _MALFORMED: Final = "the action sent a malformed frame"
 
-_Waiter = tuple[asyncio.Future[Reply], asyncio.TimerHandle | None]
+_Waiter = tuple[asyncio.Future[Reply], Deadline | None]
 
 
 class Link(asyncio.Protocol):
@@ -38,8 +40,9 @@ class Link(asyncio.Protocol):
     on_lost(reason) makes the error for whoever waits when the other end is gone or talks garbage.
     """
 
-    def __init__(self, limit_bytes: int, on_lost: Callable[[str], Exception]) -> None:
+    def __init__(self, limit_bytes: int, deadlines: Deadlines, on_lost: Callable[[str], Exception]) -> None:
         self._loop = asyncio.get_running_loop()
+        self._deadlines = deadlines
         self._limit = limit_bytes
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
@@ -68,7 +71,7 @@ class Link(asyncio.Protocol):
             waiter.set_exception(self._error or self._on_lost("the sandbox is not connected"))
             return waiter
         assert number not in self._waiting
-        self._waiting[number] = waiter, self._loop.call_later(timeout_s, self._expire, number)
+        self._waiting[number] = waiter, self._deadlines.begin(timeout_s, partial(self._expire, number))
         self._transport.writelines((_QUESTION.pack(len(body), kind, number), body))
         return waiter
 
@@ -134,9 +137,9 @@ class Link(asyncio.Protocol):
                 return True
             self._refuse()
             return False
-        waiter, timer = waiting
-        if timer is not None:
-            timer.cancel()
+        waiter, deadline = waiting
+        if deadline is not None:
+            deadline.cancel()
         if not waiter.done():
             waiter.set_result(reply)
         return True
@@ -157,8 +160,8 @@ class Link(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         self._error = self._error or error
         waiting, self._waiting = self._waiting, {}
-        for waiter, timer in waiting.values():
-            if timer is not None:
-                timer.cancel()
+        for waiter, deadline in waiting.values():
+            if deadline is not None:
+                deadline.cancel()
             if not waiter.done():
                 waiter.set_exception(error)
