@@ -52,6 +52,8 @@ def main(control_fd: int) -> None:
     set it is (see `preload`; empty: of none), `is_root` whether sandboxes have
     real users and cgroups, `resolv_conf` that file's text.
     """
+    if os.getpriority(os.PRIO_PROCESS, 0) < 0:
+        os.setpriority(os.PRIO_PROCESS, 0, 0)  # the platform's own is not for what it runs
     os.umask(0o022)  # that of the platform may hide the prepared root from the sandboxes' users
     control = socket.socket(fileno=control_fd)
     recipe: dict[str, Any] = json.loads(control.recv(MAX_PACKET_BYTES))
