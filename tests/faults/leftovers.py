@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +54,61 @@ class Watch:
         return alive | groups | traces | {f"mount {line}" for line in mounts() - self._mounts}
 
 
+def footprint(pid: int, *folders: Path) -> Counter[str]:
+    """What a platform takes of its machine while it runs, counted by kind.
+
+    Of the descriptors those of the platform and its zygotes; of the files those in `folders`.
+    """
+    zygotes = zygotes_of(pid)
+    return Counter(
+        {
+            "zygote": len(zygotes),
+            "sandbox": len(sandboxes_of(pid)),
+            "cgroup": sum(f"sabayon-{pid}-" in path for path in cgroups()),
+            "interface or table": sum(f"sabayon-{pid}-" in name or f"sby{pid}-" in name for name in network()),
+            **Counter(f"descriptor of {kind}" for process in (pid, *zygotes) for kind in _descriptors(process)),
+            **{f"file {path}": 1 for folder in folders for path in folder.rglob("*")},
+        }
+    )
+
+
+def _descriptors(pid: int) -> Iterator[str]:
+    """What each descriptor of a process is open on, without the numbers that tell sockets and the like apart."""
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            yield re.sub(r"\d+", "N", str(entry.readlink()))
+
+
+def zygotes_of(pid: int) -> set[int]:
+    """The zygotes of a platform, each the first process of a pid namespace."""
+    return {held for held, depth in _held(pid) if depth == 2}
+
+
+def sandboxes_of(pid: int) -> set[int]:
+    """The first processes of a platform's sandboxes, whose pid namespaces are inside of their zygotes'."""
+    return {held for held, depth in _held(pid) if depth == 3}
+
+
+def _held(pid: int) -> Iterator[tuple[int, int]]:
+    """Each process that a process holds by a descriptor, and how many pid namespaces deep it is."""
+    for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(OSError):
+            found = dict(line.split(":", 1) for line in entry.read_text().splitlines() if ":" in line)
+            if "NSpid" in found and int(found["Pid"]) > 0:
+                yield int(found["Pid"]), len(found["NSpid"].split())
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) / 1024
+
+
+def shared_memory() -> set[str]:
+    """Files in the host's shared memory."""
+    return {str(path) for path in Path("/dev/shm").rglob("*")}
+
+
 def processes() -> Iterator[tuple[int, int, str]]:
     """(pid, parent's pid, start time) of each process that has not ended."""
     for entry in Path("/proc").iterdir():
@@ -89,6 +146,6 @@ def network() -> set[str]:
 
 
 def cgroups() -> Iterator[str]:
-    """Control groups of any hierarchy that a platform has made."""
+    """Control groups of any hierarchy that a platform has made, and those inside of them."""
     for directory, names, _ in os.walk(GROUPS):
-        yield from (f"{directory}/{name}" for name in names if name.startswith("sabayon-"))
+        yield from (path for name in names if "/sabayon-" in (path := f"{directory}/{name}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -15,6 +16,7 @@ from tests.acceptance.running import Answer, Platform, await_value, lines, runni
 from tests.faults.leftovers import Watch, cgroups, network
 
 SLOW = "import time\ndef main(args):\n    time.sleep(args['s'])\n    return {'n': args['n']}\n"
+FROZEN = {"freezer.state": "FROZEN", "cgroup.events": "frozen 1"}
 QUICK = "def main(args):\n    return {'n': args['n']}\n"
 
 
@@ -91,6 +93,24 @@ def test_kill_during_200_concurrent_invocations_loses_nothing_that_was_returned(
         second = watched(platform)
         assert platform.stop() == 0
     assert second.leftovers() == set()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="without root there is no freezer")
+def test_a_killed_platform_leaves_no_paused_sandbox_behind(tmp_path: Path) -> None:
+    with running(tmp_path, environment={"SABAYON_PAUSE_GRACE_S": "0"}) as platform:
+        platform.create_action("quick", QUICK)
+        assert platform.invoke("quick", {"n": 2}).status == 200
+        own = f"sabayon-{platform.process.pid}-"
+        await_value(lambda: any(is_frozen(Path(path)) for path in cgroups() if own in path))
+        watch = watched(platform)
+        platform.kill()
+    await_value(lambda: not [item for item in watch.leftovers() if item.startswith("process")], within=3)
+
+
+def is_frozen(group: Path) -> bool:
+    """By either version's file."""
+    states = {file: (group / file).read_text() for file in FROZEN if (group / file).exists()}
+    return any(FROZEN[file] in text for file, text in states.items())
 
 
 @pytest.mark.parametrize("how", ["term", "interrupt"])

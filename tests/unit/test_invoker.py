@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -20,10 +20,12 @@ from sabayon.entity.limits import ActionLimits, NamespaceLimits, SystemLimits
 from sabayon.entity.parameters import parameter
 from sabayon.errors import StoreUnavailable
 from sabayon.invoker.container import START_TRIES
-from sabayon.invoker.worker import Invoker
-from sabayon.sandbox.base import DependenciesUnusable
+from sabayon.invoker.instructions import Cell
+from sabayon.invoker.worker import TICK_S, Invoker
+from sabayon.sandbox.base import DependenciesUnusable, Egress
 from sabayon.store.base import Put
 from sabayon.store.memory import MemoryActivations, MemoryArtifacts, MemoryStore
+from tests.unit.patient_loop import run_patiently
 from tests.unit.scripted_sandbox import ScriptedDriver, ScriptedSandbox
 
 NO_RESOURCES = {"error": "Failed to provision resources to run the action."}
@@ -56,7 +58,7 @@ class FailingActivations(MemoryActivations):
 class Stage:
     """An invoker with room for two containers, and an action `acme/a`."""
 
-    def __init__(self) -> None:
+    def __init__(self, stem_cells: Iterable[tuple[Cell, int]] = ()) -> None:
         self.store = MemoryStore()
         self.artifacts = FailingArtifacts()
         self.activations = FailingActivations(self.store.journal)
@@ -78,7 +80,7 @@ class Stage:
             memory_mb=MEMORY_MB,
             keep_alive_s=60,
             pause_grace_s=10,
-            stem_cells=(),
+            stem_cells=stem_cells,
             limits=SystemLimits(),
         )
 
@@ -159,6 +161,23 @@ async def test_an_activation_whose_warm_container_has_gone_runs_in_another_one(s
     assert await stage.result() == (Outcome.SUCCESS, {})
     assert [len(sandbox.runs) for sandbox in stage.driver.made] == [1, 1]
     assert stage.invoker.stats().used_mb == 256
+
+
+def test_a_container_that_dies_while_it_is_idle_is_cleared_away_and_a_stem_cell_replaced() -> None:
+    async def scenario() -> None:
+        stage = await Stage(stem_cells=[(Cell("nodejs:20", 128, Egress.INTERNET), 1)]).open()
+        await stage.invoker.start()
+        await stage.result()
+        before = stage.invoker.stats().used_mb
+        cell, container = sorted(stage.driver.made, key=lambda sandbox: sandbox.spec.kind)
+        cell.die()
+        container.die()
+        await asyncio.sleep(2 * TICK_S)
+        assert stage.invoker.stats().used_mb == before - 256
+        assert [sandbox.spec.kind for sandbox in stage.driver.made if sandbox.is_alive] == ["nodejs:20"]
+        await stage.invoker.aclose()
+
+    run_patiently(scenario())
 
 
 @on_stage

@@ -120,6 +120,11 @@ class Container:
             await self._sandbox.destroy(self._reason)
             raise SandboxUnavailable(self._reason)
 
+    @property
+    def has_died(self) -> bool:
+        """Whether its sandbox was there and has gone by itself."""
+        return self._sandbox is not None and not self._sandbox.is_alive
+
     def held_mb(self) -> int:
         """How much memory it holds; its limit where that is not known."""
         held = None if self._sandbox is None else self._sandbox.memory_bytes()

@@ -103,6 +103,11 @@ class Pool:
         """Containers with a job."""
         return sum(bool(c.jobs) for c in self._containers.values())
 
+    def is_idle(self, container_id: int) -> bool:
+        """Whether it is there and has no job."""
+        container = self._containers.get(container_id)
+        return container is not None and not container.jobs
+
     def start(self) -> list[Instruction]:
         """The first stem cells."""
         return list(self._refill())

@@ -271,7 +271,17 @@ class Invoker:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
+            self._bury()
             self._carry_out(self._pool.tick(time.monotonic()))
+
+    def _bury(self) -> None:
+        """Forget idle containers whose sandbox has died; of one that runs the run itself finds out."""
+        for container_id, container in list(self._containers.items()):
+            if container.has_died and self._pool.is_idle(container_id):
+                logger.warning("container %s died while it was idle", container_id)
+                del self._containers[container_id]
+                self._spawn(container.destroy("it has died"))
+                self._carry_out(self._pool.removed(container_id, time.monotonic()))
 
     async def drain(self, deadline_s: float) -> None:
         """Until nothing is accepted any more, at most `deadline_s`."""

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from sabayon.sandbox.native.thaw import Thawer
+
 CONTROLLERS: Final = ("memory", "pids", "cpu", "freezer")
 _OPTIONAL: Final = ("io",)
 """Of the second version, used where it is there and not missed where it is not: few kernels weigh disks."""
@@ -82,6 +84,7 @@ class Cgroups:
         self._hierarchies = hierarchies
         self._name = f"{_PREFIX}{os.getpid()}-{start_time(os.getpid())}-{next(_numbers)}"
         self._left: list[Path] = []
+        self._thawers: list[Thawer] = []
 
     @property
     def missing(self) -> list[str]:
@@ -92,6 +95,8 @@ class Cgroups:
         """Sweep what dead platforms left, and make this one's parent groups. Raises OSError."""
         self.sweep()
         self.make()
+        freezers = (h for h in self._hierarchies if h.version == 1 and "freezer" in h.controllers)
+        self._thawers = [Thawer(freezer.base / self._name) for freezer in freezers]
 
     def make(self) -> None:
         """Make the parent groups alone. Raises OSError."""
@@ -139,6 +144,8 @@ class Cgroups:
             self._return_to(base)
         for hierarchy in self._hierarchies:
             _remove_tree(hierarchy.base / self._name)
+        for thawer in self._thawers:
+            thawer.close()
 
     def _return_to(self, base: Path) -> None:
         """A group with processes of its own cannot hand out controllers, so that is taken back first."""
