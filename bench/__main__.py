@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import figures, library, report
+from bench import docker, figures, library, neighbours, report, rivals
 from bench.report import Figure
 from bench.stage import Stage
 from tests.acceptance.running import Platform, running
@@ -24,9 +24,19 @@ UNTHROTTLED = {"SABAYON_INVOCATIONS_PER_MINUTE": "100000000", "SABAYON_CONCURREN
 GROUPS: list[tuple[dict[str, str], list[Measurement]]] = [
     (
         {},
-        [figures.idle_platform, figures.cold_python, figures.cold_python_with_a_set, figures.cold_nodejs, figures.warm],
+        [
+            figures.idle_platform,
+            figures.cold_python,
+            figures.cold_python_with_libraries,
+            figures.cold_python_with_a_set,
+            figures.cold_nodejs,
+            figures.warm_python,
+            figures.warm_nodejs,
+            figures.accepted,
+        ],
     ),
-    ({}, [figures.burst, figures.sustained, figures.noisy_neighbour]),
+    ({}, [figures.burst, figures.sustained]),
+    ({}, [neighbours.noisy_neighbour]),
     (
         {"SABAYON_PAUSE_GRACE_S": "0.5", "SABAYON_STEM_CELLS": "0"},
         [figures.cold_nodejs_without_stem_cells, figures.resume],
@@ -50,22 +60,40 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few repetitions")
     parser.add_argument("--only", metavar="NAME", help="one measurement, by its function's name")
     options = parser.parse_args()
+    groups = [(env, [m for m in group if options.only in (None, m.__name__)]) for env, group in GROUPS]
+    chosen = [measurement for _, group in groups for measurement in group]
+    if not chosen:
+        parser.error(f"there is no measurement {options.only!r}")
     facts, found = report.heading(), []
     report.print_heading(facts)
-    for environment, measurements in GROUPS:
-        chosen = [m for m in measurements if options.only in (None, m.__name__)]
-        if not chosen:
-            continue
-        with (
-            tempfile.TemporaryDirectory(prefix="sabayon-bench-") as home,
-            _running(Path(home), environment) as platform,
-        ):
-            stage = Stage(platform, options.quick)
-            for measurement in chosen:
-                for figure in measurement(stage):
-                    report.print_figure(figure)
-                    found.append(figure)
+    times = _docker_run(options.quick) if any(m in figures.WITH_DOCKER for m in chosen) else None
+    for environment, measurements in groups:
+        for figure in _measure(environment, measurements, options.quick, times):
+            report.print_figure(figure)
+            found.append(figure)
+    report.print_notes()
     print(f"\nwritten to {report.write_results(facts, found)}")
+
+
+def _docker_run(is_quick: bool) -> docker.Times | None:
+    if obstacle := docker.obstacle():
+        report.print_note(f"`docker run` is left out: {obstacle}")
+        return None
+    return rivals.docker_run(2 if is_quick else 5)
+
+
+def _measure(
+    environment: dict[str, str], measurements: list[Measurement], is_quick: bool, times: docker.Times | None
+) -> Iterator[Figure]:
+    """The figures of one group, on a platform of its own."""
+    if not measurements:
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="sabayon-bench-") as home,
+        _running(Path(home), environment) as platform,
+    ):
+        for measurement in measurements:
+            yield from measurement(Stage(platform, is_quick, times))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,16 @@ def measure(port: int, *rotation: bytes, clients: int, requests: int) -> Load:
     return Load(**json.loads(result.stdout))
 
 
+def answer_length(text: bytes) -> int | None:
+    """How long an answer is in all that begins like this; None while its head is not complete."""
+    head_end = text.find(b"\r\n\r\n")
+    if head_end < 0:
+        return None
+    head = text[:head_end].lower()
+    mark = head.find(b"content-length:")
+    return head_end + 4 + (int(head[mark + 15 :].split(b"\r\n", 1)[0]) if mark >= 0 else 0)
+
+
 class _Client(asyncio.Protocol):
     """One connection: the next request leaves when the answer to the last one is complete."""
 
@@ -59,15 +69,11 @@ class _Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        head, separator, body = self._buffer.partition(b"\r\n\r\n")
-        if not separator:
-            return
-        mark = head.lower().find(b"content-length:")
-        length = int(head[mark + 15 :].split(b"\r\n", 1)[0]) if mark >= 0 else 0
-        if len(body) < length:
+        length = answer_length(self._buffer)
+        if length is None or len(self._buffer) < length:
             return
         self._run.latencies.append(time.perf_counter() - self._started)
-        self._run.failures += head[9:12] != b"200"
+        self._run.failures += self._buffer[9:12] != b"200"
         self._buffer = b""
         self._send()
 

@@ -9,39 +9,84 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+from bench import docker
 from bench.load import Load, measure
+from bench.stage import BODY
 
-FUNCTION = """import functions_framework
+GUNICORN_WORKERS = 2
+NODEJS_FRAMEWORK = Path(__file__).parent / "nodejs" / "node_modules" / "@google-cloud" / "functions-framework"
+CLIENTS = 32
+
+_PYTHON = """import functions_framework
 
 @functions_framework.http
 def main(request):
     return {"n": request.get_json()["n"]}
 """
-_BODY = b'{"n":1}'
-_REQUEST = b"POST / HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n" + _BODY
-GUNICORN_WORKERS = 2
+_NODEJS = "exports.main = (request, response) => response.json({ n: request.body.n });\n"
+_PYTHON_ALONE = "import json, sys; print(json.dumps({'n': json.load(sys.stdin)['n']}))"
+_NODEJS_ALONE = "const args = JSON.parse(require('fs').readFileSync(0)); console.log(JSON.stringify({ n: args.n }))"
+_REQUEST = b"POST / HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n" + BODY
 
 
-def functions_framework(requests: int, runs: int) -> Iterator[Load]:
-    """The benchmark's function naked: no isolation, no authentication, no record; gunicorn on both cores."""
-    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-        probe.close()
-        Path(folder, "main.py").write_text(FUNCTION)
+class Naked(NamedTuple):
+    """A function that is served without isolation, authentication and records. pids: of its server's processes."""
+
+    port: int
+    pids: list[int]
+
+    def load(self, clients: int, requests: int) -> Load:
+        return measure(self.port, _REQUEST, clients=clients, requests=requests)
+
+
+@contextmanager
+def python_framework() -> Iterator[Naked]:
+    """functions-framework for Python under gunicorn, on both cores."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "main.py").write_text(_PYTHON)
         application = f"functions_framework:create_app(target='main', source='{folder}/main.py')"
         command = [sys.executable, "-m", "gunicorn", "--workers", str(GUNICORN_WORKERS), "--threads", "16"]
-        command += ["--worker-class", "gthread", "--keep-alive", "75", "--bind", f"127.0.0.1:{port}", application]
-        with subprocess.Popen([*command, "--log-level", "error"]) as process:
-            try:
-                _await_port(port)
-                measure(port, _REQUEST, clients=32, requests=1000)
-                for _ in range(runs):
-                    yield measure(port, _REQUEST, clients=32, requests=requests)
-            finally:
-                process.terminate()
+        command += ["--worker-class", "gthread", "--keep-alive", "75", "--log-level", "error", application]
+        with _serving(lambda port: [*command, "--bind", f"127.0.0.1:{port}"], folder) as naked:
+            yield naked
+
+
+@contextmanager
+def nodejs_framework() -> Iterator[Naked]:
+    """functions-framework for Node.js, one process as it comes. Needs what `scripts/setup bench` installs."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "index.js").write_text(_NODEJS)
+        command = ["node", str(NODEJS_FRAMEWORK / "build" / "src" / "main.js"), f"--source={folder}", "--target=main"]
+        with _serving(lambda port: [*command, f"--port={port}", "--signature-type=http"], folder) as naked:
+            yield naked
+
+
+def has_nodejs_framework() -> bool:
+    return NODEJS_FRAMEWORK.is_dir()
+
+
+@contextmanager
+def _serving(command: Callable[[int], list[str]], folder: str) -> Iterator[Naked]:
+    """A server on a free port until the end of the block, warm."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with subprocess.Popen(command(port), cwd=folder, stdout=subprocess.DEVNULL) as process:
+        try:
+            _await_port(port)
+            naked = Naked(port, [process.pid, *_children(process.pid)])
+            naked.load(CLIENTS, 1000)
+            yield naked
+        finally:
+            process.terminate()
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _await_port(port: int) -> None:
@@ -55,26 +100,19 @@ def _await_port(port: int) -> None:
     raise SystemExit(f"bench: nothing listens on port {port}")
 
 
+def docker_run(runs: int) -> docker.Times:
+    """The same function by `docker run`, a container for each request."""
+    return docker.measure(_PYTHON_ALONE, _NODEJS_ALONE, BODY, runs)
+
+
 def process_per_request_ms(libraries: str = "") -> float:
     """Median time of a fresh interpreter that runs the function once, as a CGI server would start."""
-    code = f"{libraries}import json, sys; print(json.dumps({{'n': json.load(sys.stdin)['n']}}))"
-    return _median_ms([sys.executable, "-c", code], 15, b'{"n": 1}')
+    return _median_ms([sys.executable, "-c", libraries + _PYTHON_ALONE], 15, BODY)
 
 
-def node_ms() -> float:
-    """Median time of a bare Node.js process."""
-    return _median_ms(["node", "-e", "0"], 15, b"")
-
-
-def docker_run_ms() -> float | None:
-    """Median time of `docker run` of an interpreter, or None where there is no Docker with that image."""
-    if shutil.which("docker") is None:
-        return None
-    command = ["docker", "run", "--rm", "--network", "none", "python:3-slim", "python3", "-c", "print(1)"]
-    try:
-        return _median_ms(command, 5, b"")
-    except (OSError, subprocess.SubprocessError):
-        return None
+def node_ms() -> float | None:
+    """Median time of a bare Node.js process; None without one."""
+    return _median_ms(["node", "-e", "0"], 15, b"") if shutil.which("node") else None
 
 
 def _median_ms(command: list[str], times: int, text: bytes) -> float:

@@ -11,20 +11,28 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from bench.docker import Times
 from bench.load import Load, measure
 from tests.acceptance.running import Platform
 
 PYTHON = "def main(args):\n    return {'n': args.get('n')}\n"
 NODEJS = "function main(args) { return { n: args.n }; }\n"
 BODY = b'{"n":1}'
+RUNS = 5
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One running platform. quick: few repetitions, for trying things out."""
+    """One running platform. quick: few repetitions, for trying things out. docker: the times of `docker run`."""
 
     platform: Platform
     quick: bool
+    docker: Times | None = None
+
+    @property
+    def runs(self) -> int:
+        """Of how many runs a figure is the median."""
+        return 1 if self.quick else RUNS
 
     @property
     def port(self) -> int:
