@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 
 from sabayon.runtimes.manifest import find_interpreters
 from sabayon.sandbox.base import DependenciesUnusable, SandboxSpec, SandboxUnavailable
-from sabayon.sandbox.native.dependencies import SetZygotes, find_set
+from sabayon.sandbox.native.dependencies import WHERE, SetZygotes, find_set
 from sabayon.sandbox.native.keeper import ZygoteKeeper
+from tests.acceptance.running import await_value
 from tests.conformance.sandbox_stage import PYTHON, Stage, held_processes, is_running
 
 LOOK = """
@@ -235,6 +237,32 @@ def test_zygotes_of_sets_are_kept_while_they_are_used_and_end_when_they_are_not(
         assert held_processes() <= before
 
     asyncio.run(scenario())
+
+
+def test_a_set_that_takes_for_ever_to_import_is_refused_and_its_zygote_ended(tmp_path: Path) -> None:
+    write_set(tmp_path, {"endless.py": "import time\ntime.sleep(1000)"})
+    interpreter = next(i for i in find_interpreters().values() if not i.argv)
+    interpreter = interpreter._replace(binds=(*interpreter.binds, (str(tmp_path), WHERE)))
+    dependencies = {"where": WHERE, "modules": ["endless"], "is_chosen": True}
+    keeper = ZygoteKeeper(interpreter, is_root=os.geteuid() == 0, dependencies=dependencies, start_s=1.0)
+
+    async def scenario() -> None:
+        with pytest.raises(DependenciesUnusable, match="it takes over 1 s to import it"):
+            await keeper.start()
+        await keeper.aclose()
+
+    asyncio.run(scenario())
+    await_value(lambda: not _who_sees(tmp_path))
+
+
+def _who_sees(folder: Path) -> list[str]:
+    """Processes in whose mounts that folder is."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            if str(folder.name) in Path(f"/proc/{pid}/mountinfo").read_text():
+                found.append(pid)
+    return found
 
 
 def test_there_is_no_set_where_there_is_no_folder_of_sets(tmp_path: Path) -> None:

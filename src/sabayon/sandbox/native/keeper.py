@@ -24,7 +24,7 @@ from sabayon.sandbox.native.zygote import PING
 
 logger = logging.getLogger("sabayon.sandbox")
 
-_START_S: Final = 20.0
+START_S: Final = 20.0
 ANSWER_S: Final = 20.0
 """How long a sandbox may take to start, and a zygote to be silent."""
 
@@ -64,7 +64,9 @@ class ZygoteKeeper:
         environment: Mapping[str, str] | None = None,
         dependencies: Mapping[str, Any] | None = None,
         answer_s: float = ANSWER_S,
+        start_s: float = START_S,
     ) -> None:
+        self._start_s = start_s
         self._interpreter = interpreter
         self._answer_s = answer_s
         self._recipe = {
@@ -112,17 +114,26 @@ class ZygoteKeeper:
                 check=False,
                 start_new_session=True,  # Ctrl-C in the terminal is for the platform
             )
-        ours.settimeout(_START_S)
+        ours.settimeout(self._start_s)
         try:
             pidfd = _greeted(ours)
-        except (OSError, SandboxUnavailable) as error:
-            ours.close()
-            raise SandboxUnavailable(f"the zygote of {self._interpreter.kind} cannot start: {error}") from error
         except DependenciesUnusable:
             ours.close()
             raise
+        except TimeoutError as error:
+            ours.close()
+            raise self._late() from error
+        except (OSError, SandboxUnavailable) as error:
+            ours.close()
+            raise SandboxUnavailable(f"the zygote of {self._interpreter.kind} cannot start: {error}") from error
         ours.setblocking(False)
         return ours, pidfd
+
+    def _late(self) -> SandboxUnavailable | DependenciesUnusable:
+        late = f"it takes over {self._start_s:g} s"
+        if self._recipe["dependencies"]:
+            return DependenciesUnusable(f"The dependency set cannot be used: {late} to import it.")
+        return SandboxUnavailable(f"the zygote of {self._interpreter.kind} cannot start: {late}")
 
     async def begin(self, start: Start, joins: list[int], network: Prepared | None = None) -> Started:
         """A new sandbox; `joins`, its cgroups, and `network` are closed here, but for the listener in `network`.
@@ -275,19 +286,31 @@ def _take_handles(started: Started, handles: list[int], network: Prepared | None
 
 
 def _greeted(control: socket.socket) -> int:
-    """Read a zygote's greeting; its pidfd. Raises OSError, SandboxUnavailable, DependenciesUnusable."""
+    """Read a zygote's greeting; its pidfd. Raises OSError, SandboxUnavailable, DependenciesUnusable.
+
+    What does not greet well is ended.
+    """
     pidfd, is_ready = -1, False
-    while pidfd < 0 or not is_ready:
-        packet, descriptors, _, _ = socket.recv_fds(control, _PACKET_BYTES, 1)
-        greeting: dict[str, Any] = json.loads(packet) if packet else {"error": "it ended before it was ready"}
-        if descriptors:
-            pidfd = descriptors[0]
-            os.set_inheritable(pidfd, False)
-        is_ready = is_ready or "ready" in greeting
-        if "error" in greeting:
-            if pidfd >= 0:
-                os.close(pidfd)
-            if greeting.get("is_of_set"):
-                raise DependenciesUnusable(f"The dependency set cannot be used: {greeting['error']}.")
-            raise SandboxUnavailable(greeting["error"])
+    try:
+        while pidfd < 0 or not is_ready:
+            packet, descriptors, _, _ = socket.recv_fds(control, _PACKET_BYTES, 1)
+            if descriptors:
+                pidfd = descriptors[0]
+                os.set_inheritable(pidfd, False)
+            greeting = json.loads(packet) if packet else {"error": "it ended before it was ready"}
+            is_ready = _is_ready(greeting) or is_ready
+    except BaseException:
+        if pidfd >= 0:
+            send_signal(pidfd, signal.SIGKILL)
+            os.close(pidfd)
+        raise
     return pidfd
+
+
+def _is_ready(greeting: dict[str, Any]) -> bool:
+    """Raises SandboxUnavailable or DependenciesUnusable with the zygote's reason."""
+    if greeting.get("is_of_set"):
+        raise DependenciesUnusable(f"The dependency set cannot be used: {greeting['error']}.")
+    if "error" in greeting:
+        raise SandboxUnavailable(greeting["error"])
+    return "ready" in greeting
