@@ -324,6 +324,13 @@ async def test_an_action_that_names_a_dependency_set_runs_in_a_container_of_that
 
 
 @on_stage
+async def test_an_annotation_of_that_name_that_is_no_text_names_no_set(stage: Stage) -> None:
+    stage.action = replace(stage.action, annotations=(parameter("dependencies", ["numpy", "pandas"]),))
+    await stage.result()
+    assert stage.driver.made[0].spec.dependencies == ""
+
+
+@on_stage
 async def test_an_action_whose_dependency_set_cannot_be_used_fails_with_the_reason_at_once(stage: Stage) -> None:
     stage.driver.refusal = DependenciesUnusable("There is no dependency set 'science'.")
     assert await stage.result() == (Outcome.DEVELOPER_ERROR, {"error": "There is no dependency set 'science'."})

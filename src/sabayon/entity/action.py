@@ -49,8 +49,12 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def dependencies(self) -> str:
-        """The name of the dependency set that it is to find imported; empty for none."""
-        return str(find(self.annotations, "dependencies")) if has(self.annotations, "dependencies") else ""
+        """The name of the dependency set that it is to find imported; empty for none.
+
+        Only a text is one: what is not may be there for a tool of the author's.
+        """
+        value = find(self.annotations, "dependencies") if has(self.annotations, "dependencies") else ""
+        return value if isinstance(value, str) else ""
 
 
 class ExecSummary(msgspec.Struct, frozen=True):
