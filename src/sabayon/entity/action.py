@@ -53,7 +53,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
         Only a text is one: what is not may be there for a tool of the author's.
         """
-        value = find(self.annotations, "dependencies") if has(self.annotations, "dependencies") else ""
+        value = find(self.annotations, "dependencies")
         return value if isinstance(value, str) else ""
 
 
