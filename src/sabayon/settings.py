@@ -45,7 +45,8 @@ class Settings:
     pool_memory_mb: int = _setting(0, "memory limits of all containers together; 0 takes half of the machine's memory")
     keep_alive_s: float = _setting(600.0, "how long an idle container is kept")
     pause_grace_s: float = _setting(10.0, "how long an idle container stays unpaused")
-    stem_cells: int = _setting(2, "Node.js containers kept ready without code")
+    stem_cells: int = _setting(2, "containers kept ready without code of each class, at the start; 0 keeps none")
+    stem_cell_classes: str = _setting("", "classes of stem cells; empty is Node.js with the default memory limit")
 
     alarms_seconds: bool = _setting(True, "whether cron patterns of timers may name seconds")
     alarms_spread_s: int = _setting(0, "over how many seconds timers without seconds are spread, 0 to 59")

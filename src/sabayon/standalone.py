@@ -37,7 +37,8 @@ from sabayon.controller.journal import recover
 from sabayon.controller.services import Services
 from sabayon.entity.manifest import manifest_of
 from sabayon.errors import OperatorError
-from sabayon.invoker.worker import Invoker, stem_cells_of
+from sabayon.invoker.stem_cells import stem_cells_of
+from sabayon.invoker.worker import Invoker
 from sabayon.provider.alarms.app import AlarmsProvider, Policy
 from sabayon.sandbox.base import Egress, SandboxDriver, SandboxUnavailable
 from sabayon.sandbox.native.driver import NativeDriver
@@ -206,7 +207,13 @@ class Standalone:
             "memory_mb": settings.pool_memory_mb or machine_memory_mb() // 2,
             "keep_alive_s": settings.keep_alive_s,
             "pause_grace_s": settings.pause_grace_s,
-            "stem_cells": stem_cells_of(driver.kinds, settings.stem_cells, settings.default_memory_mb, driver.egress),
+            "stem_cells": stem_cells_of(
+                settings.stem_cell_classes,
+                settings.stem_cells,
+                driver.kinds,
+                settings.default_memory_mb,
+                driver.egress,
+            ),
             "limits": settings.system_limits(),
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ from sabayon.entity.parameters import parameter
 from sabayon.errors import StoreUnavailable
 from sabayon.invoker.container import START_TRIES
 from sabayon.invoker.instructions import Cell
+from sabayon.invoker.stem_cells import StemCells
 from sabayon.invoker.worker import TICK_S, Invoker
 from sabayon.sandbox.base import DependenciesUnusable, Egress
 from sabayon.store.base import Put
@@ -58,7 +59,7 @@ class FailingActivations(MemoryActivations):
 class Stage:
     """An invoker with room for two containers, and an action `acme/a`."""
 
-    def __init__(self, stem_cells: Iterable[tuple[Cell, int]] = ()) -> None:
+    def __init__(self) -> None:
         self.store = MemoryStore()
         self.artifacts = FailingArtifacts()
         self.activations = FailingActivations(self.store.journal)
@@ -73,7 +74,10 @@ class Stage:
             version="0.0.1",
         )
         self.revision = 0
-        self.invoker = Invoker(
+        self.invoker = self.invoker_of()
+
+    def invoker_of(self, *stem_cells: StemCells) -> Invoker:
+        return Invoker(
             self.driver,
             self.artifacts,
             self.activations,
@@ -165,7 +169,9 @@ async def test_an_activation_whose_warm_container_has_gone_runs_in_another_one(s
 
 def test_a_container_that_dies_while_it_is_idle_is_cleared_away_and_a_stem_cell_replaced() -> None:
     async def scenario() -> None:
-        stage = await Stage(stem_cells=[(Cell("nodejs:20", 128, Egress.INTERNET), 1)]).open()
+        stage = Stage()
+        stage.invoker = stage.invoker_of(StemCells(Cell("nodejs:20", 128, Egress.INTERNET), 1))
+        await stage.open()
         await stage.invoker.start()
         await stage.result()
         before = stage.invoker.stats().used_mb
@@ -191,6 +197,27 @@ async def test_an_activation_whose_container_dies_under_it_is_not_run_twice(stag
     assert await stage.result() == (Outcome.DEVELOPER_ERROR, {"error": text})
     assert len(stage.driver.made) == 1
     assert stage.invoker.stats().used_mb == 0
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_a_stem_cell_that_still_starts_makes_room_without_a_word(
+    has_begun: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    @on_stage
+    async def test(stage: Stage) -> None:
+        stage.driver.may_start.clear()
+        stage.invoker = stage.invoker_of(StemCells(Cell("python:3.11", 256, stage.driver.egress), 1))
+        await stage.invoker.start()
+        if has_begun:
+            await stage.driver.is_starting.wait()
+        stage.action = replace(stage.action, limits=ActionLimits(memory=MEMORY_MB))
+        future = stage.accept()
+        stage.driver.may_start.set()
+        assert (await future).response.outcome is Outcome.SUCCESS
+        assert [sandbox.spec.memory_mb for sandbox in stage.driver.made if sandbox.is_alive] == [MEMORY_MB]
+
+    test()
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(

@@ -3,90 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sabayon.entity.limits import KeptWarm
 from sabayon.invoker.instructions import Cell, Create, Job, Key, Pause, Remove, Run
-from sabayon.invoker.pool import NAMESPACE_SHARE, PATIENCE_S, Pool
+from sabayon.invoker.pool import Pool
+from sabayon.invoker.waiting import PATIENCE_S
 from sabayon.sandbox.base import Egress
-from tests.unit.pool_stage import KEEP_ALIVE_S, MEMORY_MB, NODE, PAUSE_GRACE_S, PYTHON, Stage, kinds_of, ran
-
-NAMESPACES = st.sampled_from(["alice", "bob", "carol"])
-ACTIONS = st.sampled_from([("a", PYTHON, 256), ("b", PYTHON, 128), ("c", NODE, 256), ("d", PYTHON, 512)])
-STEM_CELLS = st.sampled_from([(), ((Cell(PYTHON, 256), 2),), ((Cell(PYTHON, 256), 1), (Cell(NODE, 256), 1))])
-
-HELD_MB = st.sampled_from([None, 3, 60])
-"""What an idle container holds: its limit, next to nothing, or something between."""
-
-
-class AnyCourseOfEvents(RuleBasedStateMachine):
-    """Whatever is submitted, finishes or breaks in whatever order, the stage can carry it out."""
-
-    @initialize(stem_cells=STEM_CELLS, memory_mb=st.sampled_from([512, 1024, 1300]))
-    def begin(self, stem_cells: tuple[tuple[Cell, int], ...], memory_mb: int) -> None:
-        self.stage = Stage(memory_mb, stem_cells)
-
-    @rule(namespace=NAMESPACES, action=ACTIONS)
-    def submit(self, namespace: str, action: tuple[str, str, int]) -> None:
-        self.stage.submit(namespace, *action)
-
-    @precondition(lambda self: self.stage.running)
-    @rule(data=st.data(), is_usable=st.booleans(), held_mb=HELD_MB)
-    def finish(self, data: st.DataObject, is_usable: bool, held_mb: int | None) -> None:
-        container = data.draw(st.sampled_from(sorted(self.stage.running)))
-        self.stage.finish(container, is_usable=is_usable, held_mb=held_mb)
-
-    @precondition(lambda self: self.stage.starting)
-    @rule(data=st.data(), held_mb=HELD_MB)
-    def start_cell(self, data: st.DataObject, held_mb: int | None) -> None:
-        self.stage.start_cell(data.draw(st.sampled_from(sorted(self.stage.starting))), held_mb)
-
-    @precondition(lambda self: self.stage.idle or self.stage.cells or self.stage.starting)
-    @rule(data=st.data())
-    def lose(self, data: st.DataObject) -> None:
-        losable = sorted({*self.stage.idle, *self.stage.cells, *self.stage.starting})
-        self.stage.lose(data.draw(st.sampled_from(losable)))
-
-    @rule(seconds=st.sampled_from([0.1, 1.0, PATIENCE_S + 0.1, PAUSE_GRACE_S, KEEP_ALIVE_S]))
-    def pass_time(self, seconds: float) -> None:
-        self.stage.pass_time(seconds)
-
-    @invariant()
-    def counts_agree(self) -> None:
-        self.stage.check()
-
-    @invariant()
-    def nobody_takes_more_than_the_share_unless_by_one_container(self) -> None:
-        for namespace in {job.key.namespace for job in self.stage.running.values()}:
-            containers = sum(job.key.namespace == namespace for job in self.stage.running.values())
-            is_within = self.stage.busy_mb(namespace) <= self.stage.memory_mb * NAMESPACE_SHARE
-            assert is_within or containers == 1
-
-    def teardown(self) -> None:
-        """Nobody is forgotten: as long as containers finish, all that waits is served."""
-        if not hasattr(self, "stage"):
-            return
-        stage = self.stage
-        for container in list(stage.starting):
-            if container in stage.starting:
-                stage.start_cell(container)
-        while stage.running:
-            stage.finish(next(iter(stage.running)))
-            stage.check()
-        stage.pass_time(0.0)
-        while stage.running:
-            stage.finish(next(iter(stage.running)))
-        assert not stage.waiting
-
-
-AnyCourseOfEvents.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
-test_any_course_of_events_can_be_carried_out = AnyCourseOfEvents.TestCase
+from tests.unit.pool_stage import KEEP_ALIVE_S, MEMORY_MB, NODE, PAUSE_GRACE_S, PYTHON, Stage, fixed, kinds_of, ran
 
 
 def test_a_warm_container_is_taken_before_a_stem_cell() -> None:
-    stage = Stage(stem_cells=[(Cell(PYTHON, 256), 2)])
+    stage = Stage(stem_cells=[fixed(Cell(PYTHON, 256), 2)])
     for container in sorted(stage.starting):
         stage.start_cell(container)
     (warm,) = ran(stage.submit("alice"))
@@ -126,12 +53,12 @@ def test_a_warm_container_whose_limit_does_not_fit_waits() -> None:
 def test_a_container_never_counts_for_more_than_its_limit() -> None:
     stage = Stage(memory_mb=512)
     (container,) = ran(stage.submit("alice", memory_mb=256))
-    stage.pool.finished(container, "alice-a-1", 0.0, is_usable=True, held_mb=10_000)
+    stage.finish(container, held_mb=10_000)
     assert stage.pool.used_mb == 256
 
 
 def test_a_stem_cell_is_taken_before_a_new_container_is_made() -> None:
-    stage = Stage(stem_cells=[(Cell(PYTHON, 256), 1)])
+    stage = Stage(stem_cells=[fixed(Cell(PYTHON, 256), 1)])
     (cell,) = stage.starting
     stage.start_cell(cell)
     instructions = stage.submit("alice")
@@ -176,7 +103,7 @@ def test_the_container_that_idled_longest_is_removed_first() -> None:
 
 
 def test_stem_cells_are_removed_only_after_all_idle_containers() -> None:
-    stage = Stage(512, [(Cell(NODE, 256), 1)])
+    stage = Stage(512, [fixed(Cell(NODE, 256), 1)])
     (cell,) = stage.starting
     stage.start_cell(cell)
     (idle,) = ran(stage.submit("alice"))
@@ -219,7 +146,7 @@ def test_a_changed_action_does_not_run_in_the_container_of_its_old_code() -> Non
 
 @pytest.mark.parametrize(("kind", "memory_mb"), [(NODE, 256), (PYTHON, 128)])
 def test_a_stem_cell_of_another_kind_or_size_is_not_taken(kind: str, memory_mb: int) -> None:
-    stage = Stage(stem_cells=[(Cell(PYTHON, 256), 1)])
+    stage = Stage(stem_cells=[fixed(Cell(PYTHON, 256), 1)])
     (cell,) = stage.starting
     stage.start_cell(cell)
     assert kinds_of(stage.submit("alice", "a", kind, memory_mb)) == ["new"]
@@ -227,7 +154,7 @@ def test_a_stem_cell_of_another_kind_or_size_is_not_taken(kind: str, memory_mb: 
 
 @pytest.mark.parametrize("egress", [Egress.NONE, Egress.ALL])
 def test_a_container_of_another_egress_is_not_taken(egress: Egress) -> None:
-    pool = Pool(1024, stem_cells=[(Cell(PYTHON, 256, Egress.INTERNET), 1)])
+    pool = Pool(1024, stem_cells=[fixed(Cell(PYTHON, 256, Egress.INTERNET), 1)])
     (create,) = pool.start()
     assert isinstance(create, Create)
     assert create.egress is Egress.INTERNET
@@ -243,7 +170,7 @@ def test_a_container_of_another_egress_is_not_taken(egress: Egress) -> None:
 
 
 def test_a_stem_cell_that_still_starts_is_not_taken() -> None:
-    stage = Stage(stem_cells=[(Cell(PYTHON, 256), 1)])
+    stage = Stage(stem_cells=[fixed(Cell(PYTHON, 256), 1)])
     assert kinds_of(stage.submit("alice")) == ["new"]
 
 
@@ -272,6 +199,17 @@ def test_namespaces_take_turns_however_much_one_of_them_asks_for() -> None:
     for _ in range(3):
         stage.finish(next(iter(stage.running)))
     assert {job.partition("-")[0] for job in stage.served[1:4]} == {"alice", "bob", "carol"}
+
+
+def test_an_action_that_fails_again_and_again_takes_nobody_elses_turn() -> None:
+    stage = Stage(256)
+    for _ in range(9):
+        stage.submit("mallory")
+    for _ in range(2):
+        stage.submit("alice")
+    for _ in range(4):
+        stage.finish(*stage.running, is_usable=False)
+    assert [job.partition("-")[0] for job in stage.served] == ["mallory", "mallory", "alice", "mallory", "alice"]
 
 
 def test_a_namespace_over_its_share_waits_for_itself_while_others_find_room() -> None:
@@ -311,7 +249,7 @@ def test_small_jobs_do_not_keep_a_large_one_waiting_for_ever() -> None:
 
 
 def test_a_pool_that_stops_gives_up_what_waits_and_makes_no_more_stem_cells() -> None:
-    stage = Stage(512, [(Cell(PYTHON, 128), 1)])
+    stage = Stage(512, [fixed(Cell(PYTHON, 128), 1)])
     stage.start_cell(*stage.starting)
     first, second = (ran(stage.submit(namespace))[0] for namespace in ("alice", "bob"))
     stage.submit("alice")
@@ -354,8 +292,61 @@ def test_the_last_containers_of_an_action_are_kept_for_longer_if_its_namespace_h
     assert kinds_of(stage.pass_time(1.0)) == ["Remove"]
 
 
+def test_paused_containers_make_way_before_memory_is_needed_longest_idle_first() -> None:
+    stage = Stage(1024)
+    first, second = (ran(stage.submit(namespace, memory_mb=256))[0] for namespace in ("alice", "bob"))
+    stage.finish(first, held_mb=100)
+    stage.finish(second, held_mb=100)
+    stage.pass_time(PAUSE_GRACE_S)
+    for namespace in ("carol", "dave"):
+        stage.submit(namespace, memory_mb=400)
+    assert stage.pass_time(1.0) == [Remove(first, "little memory is left")]
+    assert stage.pass_time(1.0) == []
+    assert kinds_of(stage.submit("erin", memory_mb=64)) == ["new"]
+
+
+def test_what_is_awake_or_has_the_right_to_be_kept_is_not_removed_to_have_memory_left() -> None:
+    stage = Stage(1024)
+    (awake,) = ran(stage.submit("alice"))
+    stage.kept_warm = KeptWarm(count=1, extra_s=100.0)
+    (kept,) = ran(stage.submit("bob"))
+    stage.finish(kept, held_mb=100)
+    stage.pass_time(PAUSE_GRACE_S)
+    stage.finish(awake, held_mb=100)
+    stage.submit("carol", memory_mb=800)
+    assert stage.pass_time(1.0) == []
+
+
+def test_nothing_is_removed_to_have_memory_left_when_it_would_not_be_enough() -> None:
+    stage = Stage(1024)
+    (idle,) = ran(stage.submit("alice"))
+    stage.finish(idle, held_mb=4)
+    stage.pass_time(PAUSE_GRACE_S)
+    stage.submit("bob", memory_mb=1000)
+    assert stage.pass_time(1.0) == []
+
+
+def test_a_container_that_is_kept_for_longer_is_paused_though_no_tick_came_in_between() -> None:
+    stage = Stage()
+    stage.kept_warm = KeptWarm(count=1, extra_s=100.0)
+    (container,) = ran(stage.submit("alice"))
+    stage.finish(container)
+    assert stage.pass_time(KEEP_ALIVE_S + 1) == [Pause(container)]
+    assert kinds_of(stage.submit("alice")) == ["reused"]
+
+
+def test_a_container_loses_the_right_to_be_kept_when_others_of_its_action_become_idle() -> None:
+    stage = Stage()
+    stage.kept_warm = KeptWarm(count=1, extra_s=100.0)
+    first, second = (ran(stage.submit("alice"))[0] for _ in range(2))
+    stage.finish(first)
+    stage.pass_time(KEEP_ALIVE_S + 1)
+    stage.finish(second)
+    assert [ins.container for ins in stage.pass_time(1.0) if isinstance(ins, Remove)] == [first]
+
+
 def test_stem_cells_are_neither_paused_nor_removed_for_their_age() -> None:
-    stage = Stage(stem_cells=[(Cell(PYTHON, 256), 2)])
+    stage = Stage(stem_cells=[fixed(Cell(PYTHON, 256), 2)])
     for container in sorted(stage.starting):
         stage.start_cell(container)
     assert stage.pass_time(10 * KEEP_ALIVE_S) == []
@@ -363,11 +354,11 @@ def test_stem_cells_are_neither_paused_nor_removed_for_their_age() -> None:
 
 
 def test_stem_cells_are_made_only_as_far_as_memory_goes() -> None:
-    assert len(Stage(600, [(Cell(PYTHON, 256), 5)]).starting) == 2
+    assert len(Stage(600, [fixed(Cell(PYTHON, 256), 5)]).starting) == 2
 
 
 def test_a_stem_cell_that_failed_to_start_is_tried_again_at_the_next_tick_and_not_before() -> None:
-    stage = Stage(stem_cells=[(Cell(PYTHON, 256), 1)])
+    stage = Stage(stem_cells=[fixed(Cell(PYTHON, 256), 1)])
     (cell,) = stage.starting
     assert stage.lose(cell) == []
     assert kinds_of(stage.pass_time(1.0)) == ["Create"]

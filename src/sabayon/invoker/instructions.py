@@ -17,10 +17,9 @@ class Key(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One activation that wants a container.
+    """One activation that wants a container. id: the shell's. kept_warm: what holds for containers of its action.
 
-    id: the shell's. kept_warm: what holds for containers of its action. concurrency: how many such jobs one container
-    takes at once.
+    concurrency: how many jobs of its action one container may hold at once.
     """
 
     id: str
@@ -41,7 +40,7 @@ class Cell(NamedTuple):
 
 
 class Create(NamedTuple):
-    """Start a stem cell; report it with `ready` or `removed`."""
+    """Start a stem cell; report it with `ready` or `removed`. A `Remove` may come before: then neither is needed."""
 
     container: int
     kind: str
@@ -52,7 +51,7 @@ class Create(NamedTuple):
 class Run(NamedTuple):
     """Run `job` in `container`, which is made first if `is_new`; report the end with `finished`.
 
-    The container may still be starting, or have others of the same action: fewer than the job's concurrency.
+    The container may hold other jobs, and may still be made or initialised for the first of them: then this one waits.
     """
 
     container: int
@@ -61,7 +60,7 @@ class Run(NamedTuple):
 
 
 class Remove(NamedTuple):
-    """Destroy an idle container. The pool has forgotten it already."""
+    """Destroy an idle container, or a stem cell, which may still be starting. The pool has forgotten it already."""
 
     container: int
     reason: str

@@ -15,11 +15,12 @@ from sabayon.entity.limits import EffectiveLimits, SystemLimits, effective_limit
 from sabayon.entity.manifest import BLACKBOX
 from sabayon.errors import Corrupt, SabayonError, StoreUnavailable
 from sabayon.invoker.container import CodeUnavailable, Container, Ended, concurrency_of
-from sabayon.invoker.instructions import Cell, Create, Instruction, Job, Key, Pause, Remove, Run
+from sabayon.invoker.instructions import Create, Instruction, Job, Key, Pause, Remove, Run
 from sabayon.invoker.logs import format_logs
 from sabayon.invoker.outcome import Limits
 from sabayon.invoker.pool import Pool
 from sabayon.invoker.record import record_of, record_without_run
+from sabayon.invoker.stem_cells import StemCells
 from sabayon.sandbox.base import (
     DependenciesUnusable,
     Egress,
@@ -64,7 +65,7 @@ class Invoker:
         memory_mb: int,
         keep_alive_s: float,
         pause_grace_s: float,
-        stem_cells: Iterable[tuple[Cell, int]],
+        stem_cells: Iterable[StemCells],
         limits: SystemLimits,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -244,14 +245,16 @@ class Invoker:
                 await asyncio.sleep(RETRY_S)
 
     async def _create(self, container_id: int) -> None:
-        """Start a stem cell."""
-        container = self._containers[container_id]
+        """Start a stem cell, unless it has been removed, which it may be until it has started."""
+        container = self._containers.get(container_id)
+        if container is None:
+            return
         try:
             await container.start()
         except SandboxUnavailable as error:
-            logger.warning("no stem cell: %s", error)
-            self._containers.pop(container_id, None)
-            self._carry_out(self._pool.removed(container_id, time.monotonic()))
+            if self._containers.pop(container_id, None) is not None:
+                logger.warning("no stem cell: %s", error)
+                self._carry_out(self._pool.removed(container_id, time.monotonic()))
             return
         self._carry_out(self._pool.ready(container_id, time.monotonic(), held_mb=container.held_mb()))
 
@@ -316,9 +319,3 @@ def _with_dependencies(kind: str, dependencies: str) -> str:
 def _spec(kind: str, memory_mb: int, egress: Egress) -> SandboxSpec:
     kind, _, dependencies = kind.partition("+")
     return SandboxSpec(kind, memory_mb, egress, dependencies)
-
-
-def stem_cells_of(kinds: Iterable[str], count: int, memory_mb: int, egress: Egress) -> list[tuple[Cell, int]]:
-    """Stem cells for the newest Node.js: Python containers are forked faster than a stem cell is found."""
-    nodes = sorted((kind for kind in kinds if kind.startswith("nodejs:")), key=lambda kind: int(kind.split(":")[1]))
-    return [(Cell(nodes[-1], memory_mb, egress), count)] if nodes and count else []

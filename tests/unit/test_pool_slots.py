@@ -1,0 +1,118 @@
+"""Several jobs in one container: in which one, for how much memory, and until when."""
+
+from __future__ import annotations
+
+import pytest
+
+from sabayon.invoker.instructions import Cell, Job, Key, Run
+from sabayon.invoker.pool import Pool
+from sabayon.invoker.waiting import PATIENCE_S
+from tests.unit.pool_stage import MEMORY_MB, NODE, PYTHON, Stage, fixed, kinds_of, ran
+
+
+def submit(stage: Stage, action: str = "a", namespace: str = "alice", concurrency: int = 2) -> int:
+    """The container that a job of an action with more slots than one was given."""
+    (container,) = ran(stage.submit(namespace, action, concurrency=concurrency))
+    return container
+
+
+def test_as_many_jobs_as_an_action_allows_run_in_one_container_which_is_counted_once() -> None:
+    stage = Stage()
+    assert [submit(stage, concurrency=3) for _ in range(4)] == [1, 1, 1, 2]
+    assert stage.pool.used_mb == 512
+    assert stage.pool.busy == 2
+
+
+def test_a_container_is_idle_when_the_last_of_its_jobs_has_ended() -> None:
+    stage = Stage()
+    container, _ = submit(stage), submit(stage)
+    stage.finish(container, held_mb=5)
+    assert stage.pool.used_mb == 256
+    stage.finish(container, held_mb=5)
+    assert stage.pool.used_mb == 5
+    assert repr(stage.pool) == f"<Pool busy 0, idle 1, stem cells 0, waiting 0, 5 of {MEMORY_MB} MB>"
+
+
+def test_a_slot_that_becomes_free_is_used_again() -> None:
+    stage = Stage(256)
+    container, _ = submit(stage), submit(stage)
+    assert stage.submit("alice", concurrency=2) == []
+    assert kinds_of(stage.finish(container)) == ["reused"]
+
+
+def test_the_end_of_the_second_job_is_told_from_that_of_the_first() -> None:
+    pool = Pool(MEMORY_MB)
+    for id in ("first", "second"):
+        pool.submit(Job(id, Key("alice", "a", 1), PYTHON, 256, Stage().kept_warm, concurrency=2), 0.0)
+    pool.finished(1, "second", 0.0, is_usable=True, held_mb=5)
+    with pytest.raises(KeyError, match="second"):
+        pool.finished(1, "second", 0.0, is_usable=True, held_mb=5)
+
+
+def test_a_warm_container_with_a_slot_is_taken_before_an_idle_one() -> None:
+    stage = Stage()
+    shared, _, idle = submit(stage), submit(stage), submit(stage)
+    stage.finish(shared)
+    stage.finish(idle)
+    assert submit(stage) == shared
+
+
+def test_an_idle_container_is_taken_before_one_that_is_still_made() -> None:
+    stage = Stage()
+    idle, _ = submit(stage), submit(stage)
+    made = submit(stage)
+    stage.finish(idle)
+    stage.finish(idle)
+    assert made not in stage.idle
+    assert submit(stage) == idle
+
+
+def test_a_stem_cell_that_is_initialised_is_joined_before_a_container_that_is_made() -> None:
+    stage = Stage(2048, [fixed(Cell(NODE, 256), 1)])
+    made = ran(stage.submit("alice", "a", NODE, concurrency=3))
+    for cell in list(stage.starting):
+        stage.start_cell(cell)
+    assert ran(stage.submit("alice", "a", NODE, concurrency=3)) == made
+    assert ran(stage.submit("alice", "a", NODE, concurrency=3)) == made
+    (prewarmed,) = ran(stage.submit("alice", "a", NODE, concurrency=3))
+    stage.finish(made[0], is_usable=False)
+    assert ran(stage.submit("alice", "a", NODE, concurrency=3)) == [prewarmed]
+
+
+def test_a_container_that_is_made_is_joined_before_a_stem_cell_is_taken() -> None:
+    stage = Stage(stem_cells=[fixed(Cell(PYTHON, 256), 1)])
+    made = submit(stage)
+    stage.start_cell(*stage.starting)
+    assert submit(stage) == made
+
+
+def test_a_slot_costs_a_namespace_nothing_of_its_share() -> None:
+    stage = Stage(512)
+    assert [submit(stage), submit(stage)] == [1, 1]
+    assert stage.submit("alice") == []
+
+
+def test_a_container_that_cannot_be_used_gets_no_further_job_and_counts_until_it_is_empty() -> None:
+    stage = Stage()
+    container = submit(stage, concurrency=3)
+    submit(stage, concurrency=3)
+    stage.finish(container, is_usable=False)
+    assert stage.pool.used_mb == 256
+    assert submit(stage, concurrency=3) != container
+    stage.finish(container)
+    assert stage.pool.used_mb == 256
+    assert container not in stage.idle
+
+
+def test_slots_of_others_are_left_alone_while_a_patient_job_waits_for_memory() -> None:
+    stage = Stage(512)
+    container = submit(stage, concurrency=9)
+    stage.submit("bob", memory_mb=512)
+    stage.pass_time(PATIENCE_S + 1)
+    assert stage.submit("alice", concurrency=9) == []
+    assert [run.job.key.namespace for run in stage.finish(container) if isinstance(run, Run)] == ["bob"]
+
+
+def test_an_action_with_one_slot_never_shares() -> None:
+    stage = Stage()
+    assert [submit(stage, concurrency=1) for _ in range(2)] == [1, 2]
