@@ -251,7 +251,8 @@ class Container:
 
 def concurrency_of(action: Action) -> int:
     """How many runs of `action` one container takes at once."""
-    return action.limits.concurrency if can_overlap(action.exec.kind) else 1
+    allowed = action.limits.concurrency
+    return allowed if allowed > 1 and can_overlap(action.exec.kind) else 1
 
 
 def init_body(message: ActivationMessage, code: str | None) -> bytes:
