@@ -256,25 +256,46 @@ def test_after_one_has_timed_out_no_further_one_begins_and_the_others_are_left_i
     stage.run(scenario())
 
 
-OPENS_LATER = {
+WAITS = {
     "python": """
-import asyncio
+import asyncio, os
 async def main(args):
     await asyncio.sleep(args["s"])
+    if args.get("end"): os._exit(3)
     return {"s": args["s"]}
 """,
-    "nodejs": "const main = ({s}) => new Promise((done) => setTimeout(() => done({s}), 1000 * s))",
+    "nodejs": """
+async function main({ s, end }) {
+  await new Promise((done) => setTimeout(done, 1000 * s));
+  if (end) process.exit(3);
+  return { s };
+}
+""",
 }
 
 
 @LANGUAGES
 def test_a_late_answer_of_one_that_timed_out_is_nobody_elses(stage: Stage, language: str) -> None:
     async def scenario() -> None:
-        async with shared(stage, language, OPENS_LATER[language]) as runs:
+        async with shared(stage, language, WAITS[language]) as runs:
             late, other = runs.begin(0.2, s=0.5), runs.begin(s=0.8)
             with pytest.raises(SandboxTimeout):
                 await late
             assert value_of(await other) == {"s": 0.8}
+
+    stage.run(scenario())
+
+
+@LANGUAGES
+def test_when_the_sandbox_ends_after_one_has_timed_out_the_others_learn_of_it(stage: Stage, language: str) -> None:
+    async def scenario() -> None:
+        async with shared(stage, language, WAITS[language]) as runs:
+            late, others = runs.begin(0.2, s=60), [runs.begin(s=60), runs.begin(s=0.4, end=True)]
+            with pytest.raises(SandboxTimeout):
+                await late
+            for run in others:
+                with pytest.raises(SandboxDied, match="exited"):
+                    await run
 
     stage.run(scenario())
 
