@@ -445,3 +445,57 @@ def test_whatever_is_printed_is_in_the_log_of_its_run(stage: Stage, language: st
             assert runs.printed(1) == []
 
     stage.run(scenario())
+
+
+MISDEEDS = [
+    ("python", "os.close(1); os.close(2)"),
+    ("python", "sys.stdout.close(); sys.stderr.close()"),
+    ("python", "sys.stdout = sys.stderr = None"),
+    ("python", "os.environ.clear()"),
+    ("python", "sys.stdout.buffer.write(b'\\xff'); sys.stdout.detach()"),
+    ("python", "print('no newline', end=''); os.close(1)"),
+    ("nodejs", "require('fs').closeSync(1); require('fs').closeSync(2)"),
+    ("nodejs", "process.stdout.write('no newline'); process.stdout.end(); process.stderr.end()"),
+    ("nodejs", "process.stdout.write('no newline'); process.stdout.destroy(); process.stderr.destroy()"),
+    ("nodejs", "process.stdout.write = process.stderr.write = null"),
+    ("nodejs", "process.env = {}"),
+    ("nodejs", "for (const key in process.env) delete process.env[key]"),
+]
+
+
+@pytest.mark.parametrize(("language", "misdeed"), MISDEEDS)
+def test_what_a_run_does_to_its_process_keeps_no_answer_of_any_run_back(
+    stage: Stage, language: str, misdeed: str
+) -> None:
+    code = {
+        "python": f"""
+import asyncio, os, sys
+door = asyncio.Event()
+async def main(args):
+    if args.get("waits"): await door.wait()
+    else: {misdeed}
+    door.set()
+    return {{"n": args["number"]}}
+""",
+        "nodejs": f"""
+let open;
+const door = new Promise((done) => {{ open = done; }});
+async function main(args) {{
+  if (args.waits) await door;
+  else {{ {misdeed} }}
+  open();
+  return {{ n: args.number }};
+}}
+""",
+    }
+
+    async def scenario() -> None:
+        async with shared(stage, language, code[language]) as runs:
+            first, second = runs.begin(waits=True), runs.begin()
+            assert [value_of(await run) for run in (first, second, runs.begin(waits=True))] == [
+                {"n": 1},
+                {"n": 2},
+                {"n": 3},
+            ]
+
+    stage.run(scenario())

@@ -7,6 +7,7 @@
 const { AsyncLocalStorage } = require('node:async_hooks');
 
 const OF_ONE_RUN = ['__OW_ACTIVATION_ID', '__OW_TRANSACTION_ID', '__OW_DEADLINE'];
+const NEWLINE = Buffer.from('\n');
 const MARK = 9;
 const MOST = 65536 - MARK; // longer lines go out in pieces: the reader cuts them too, and would leave the rest without a mark
 
@@ -44,25 +45,25 @@ class Run {
   }
 
   /** Writes whole lines, each with the mark of this run; what is no whole line yet is held. */
-  print(write, data) {
-    const held = Buffer.concat([this.held.get(write) || Buffer.alloc(0), data]);
-    let end = held.lastIndexOf(10);
+  print(output, data) {
+    const held = Buffer.concat([this.held.get(output) || Buffer.alloc(0), data]);
+    let end = held.lastIndexOf(NEWLINE);
     if (end < 0 && held.length > MOST) {
       end = Math.floor((held.length - 1) / MOST) * MOST;
-      this.held.set(write, held.subarray(end));
+      this.held.set(output, held.subarray(end));
     } else {
-      this.held.set(write, held.subarray(end + 1));
+      this.held.set(output, held.subarray(end + 1));
     }
-    return end < 0 || write(this.marked(held.subarray(0, end)));
+    return end < 0 || output.write(this.marked(held.subarray(0, end)));
   }
 
   marked(text) {
     const parts = [];
     for (let at = 0; at <= text.length; ) {
-      const found = text.indexOf(10, at);
+      const found = text.indexOf(NEWLINE, at);
       const end = found < 0 ? text.length : found;
       const cut = Math.min(end, at + MOST);
-      parts.push(this.mark, text.subarray(at, cut), Buffer.from('\n'));
+      parts.push(this.mark, text.subarray(at, cut), NEWLINE);
       at = cut < end ? cut : end + 1;
     }
     return Buffer.concat(parts);
@@ -70,7 +71,7 @@ class Run {
 
   /** The run is about to be answered: write what is held. */
   finish() {
-    for (const [write, held] of this.held) if (held.length) write(this.marked(held));
+    for (const [{ stream, write }, held] of this.held) if (held.length && stream.writable) write(this.marked(held));
     this.held.clear();
   }
 }
@@ -79,11 +80,12 @@ class Run {
 function markOutput(runs) {
   for (const stream of [process.stdout, process.stderr]) {
     const write = stream.write.bind(stream);
+    const output = { stream, write };
     stream.write = (chunk, encoding, done) => {
       const run = runs.getStore();
       if (!run) return write(chunk, encoding, done);
       const data = typeof chunk === 'string' ? Buffer.from(chunk, typeof encoding === 'string' ? encoding : 'utf8') : chunk;
-      const isTaken = run.print(write, Buffer.from(data));
+      const isTaken = run.print(output, Buffer.from(data));
       const callback = typeof encoding === 'function' ? encoding : done;
       if (callback) process.nextTick(callback);
       return isTaken;

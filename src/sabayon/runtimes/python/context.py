@@ -24,7 +24,7 @@ OF_ONE_RUN: Final = ("__OW_ACTIVATION_ID", "__OW_TRANSACTION_ID", "__OW_DEADLINE
 _MOST_BYTES: Final = 65536 - 9
 """A longer line goes out in pieces, each with its mark: the reader cuts lines too, and would leave the rest without."""
 
-_writing = threading.Lock()
+_writing = threading.RLock()  # a finalizer may print while something is printed
 
 
 class Run:
@@ -36,20 +36,20 @@ class Run:
         self.number = number
         self.environment = environment
         self._mark = b"\0%08x" % number
-        self._held = {1: bytearray(), 2: bytearray()}
+        self._held = {1: b"", 2: b""}
 
     def print(self, descriptor: int, data: bytes) -> None:
         """Write whole lines with the mark of this run; what is no whole line yet is held. Raises OSError."""
-        held = self._held[descriptor]
-        held += data
-        end = held.rfind(b"\n")
-        if end < 0 and len(held) > _MOST_BYTES:
-            end = (len(held) - 1) // _MOST_BYTES * _MOST_BYTES
-            self._held[descriptor] = held[end:]
-        elif end >= 0:
-            self._held[descriptor] = held[end + 1 :]
-        if end >= 0:
-            self._send(descriptor, held[:end])
+        with _writing:
+            held = self._held[descriptor] + data
+            end = held.rfind(b"\n")
+            if end < 0 and len(held) > _MOST_BYTES:
+                end = (len(held) - 1) // _MOST_BYTES * _MOST_BYTES
+                self._held[descriptor] = held[end:]
+            else:
+                self._held[descriptor] = held[end + 1 :]
+            if end >= 0:
+                self._send(descriptor, held[:end])
 
     def tell(self, text: str) -> None:
         """A line for the log of this run, whatever the action has done to its streams."""
@@ -58,18 +58,18 @@ class Run:
 
     def finish(self) -> None:
         """The run is about to be answered: write what is held."""
-        for descriptor, held in self._held.items():
-            if held:
-                self._held[descriptor] = bytearray()
-                with contextlib.suppress(OSError):
-                    self._send(descriptor, held)
+        with _writing:
+            held, self._held = self._held, dict.fromkeys(self._held, b"")
+            for descriptor, text in held.items():
+                if text:
+                    with contextlib.suppress(OSError):
+                        self._send(descriptor, text)
 
-    def _send(self, descriptor: int, text: bytearray) -> None:
+    def _send(self, descriptor: int, text: bytes) -> None:
         pieces = (
             line[at : at + _MOST_BYTES] for line in text.split(b"\n") for at in range(0, len(line) or 1, _MOST_BYTES)
         )
-        with _writing:
-            write(descriptor, b"".join(self._mark + piece + b"\n" for piece in pieces))
+        write(descriptor, b"".join(self._mark + piece + b"\n" for piece in pieces))
 
 
 class _Lines(io.BufferedIOBase):

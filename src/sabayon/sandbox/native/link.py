@@ -97,36 +97,40 @@ class Link(asyncio.Protocol):
             if length + _HEAD.size == len(data) and length <= self._limit:
                 self._answer(number, Reply(status, data[_HEAD.size :], length))
                 return
-        while data:
-            data = self._collect(data)
+        at = 0
+        while at < len(data):
+            at = self._collect(data, at)
 
-    def _collect(self, data: bytes) -> bytes:
+    def _collect(self, data: bytes, at: int) -> int:
         """An answer that came in pieces, with others, or is too long: only what fits the limit is kept.
 
-        Returns what of `data` comes after it.
+        Reads `data` from `at`; returns where to go on.
         """
         if self._length < 0:
-            self._buffer += data
+            head = data[at : at + _HEAD.size - len(self._buffer)]
+            self._buffer += head
+            at += len(head)
             if len(self._buffer) < _HEAD.size:
-                return b""
-            self._length, self._status, self._number = _HEAD.unpack_from(self._buffer)
-            data = bytes(self._buffer[_HEAD.size :])
+                return at
+            self._length, self._status, self._number = _HEAD.unpack(self._buffer)
             self._buffer.clear()
             self._received = 0
             if self._length > MAX_REPLY_BYTES:
-                return self._refuse()
-        part = data[: self._length - self._received]
-        rest = data[len(part) :]
+                self._refuse()
+                return len(data)
+        part = data[at : at + self._length - self._received]
+        at += len(part)
         self._received += len(part)
         self._buffer += part[: max(0, self._limit - len(self._buffer))]
         if self._received < self._length:
-            return b""
-        if rest and len(self._waiting) + len(self._expired) < 2:
-            return self._refuse()  # there is more than anybody asked for: then this is no answer either
+            return at
         reply = Reply(self._status, bytes(self._buffer), self._length)
         self._buffer.clear()
         self._length = -1
-        return rest if self._answer(self._number, reply) else b""
+        if at < len(data) and len(self._waiting) + len(self._expired) < 2:
+            self._refuse()  # there is more than anybody asked for: then this is no answer either
+            return len(data)
+        return at if self._answer(self._number, reply) else len(data)
 
     def _answer(self, number: int, reply: Reply) -> bool:
         """Give an answer to who waits for it; False, and the connection is closed, when nobody does."""
@@ -144,9 +148,8 @@ class Link(asyncio.Protocol):
             waiter.set_result(reply)
         return True
 
-    def _refuse(self) -> bytes:
+    def _refuse(self) -> None:
         self.close(self._on_lost(_MALFORMED))
-        return b""
 
     def _expire(self, number: int) -> None:
         """One question has waited for too long: no further one is sent, and the others may still be answered."""

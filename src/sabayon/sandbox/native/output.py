@@ -54,11 +54,10 @@ class Output:
     def take(self, number: int) -> Logs:
         """All that was kept of run `number`, which has ended, in the order it was read."""
         self.drain()
-        if self._kept.is_alone(number):
-            for stream in self._streams:
-                if stream.partial:
-                    self._kept.keep(stream.name, bytes(stream.partial), time.time_ns())
-                    stream.partial.clear()
+        for stream in self._streams:
+            if stream.partial and self._kept.is_alone(number):
+                self._kept.keep(stream.name, bytes(stream.partial), time.time_ns())
+                stream.partial.clear()
         return self._kept.take(number)
 
     def close(self) -> None:
