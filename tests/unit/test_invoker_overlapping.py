@@ -11,15 +11,15 @@ from msgspec.structs import replace
 from sabayon.entity.activation import Activation, Outcome
 from sabayon.entity.limits import ActionLimits
 from tests.unit.scripted_sandbox import ScriptedSandbox
-from tests.unit.test_invoker import Stage, on_stage
+from tests.unit.test_invoker import Stage, never, on_stage
 
 CONCURRENCY = 3
 
 
-def overlapping(stage: Stage) -> list[asyncio.Future[Any]]:
+def overlapping(stage: Stage, **fields: Any) -> list[asyncio.Future[Any]]:
     """As many activations of the action as one container takes."""
     stage.action = replace(stage.action, limits=ActionLimits(concurrency=CONCURRENCY))
-    return [stage.accept() for _ in range(CONCURRENCY)]
+    return [stage.accept(**fields) for _ in range(CONCURRENCY)]
 
 
 async def ended(stage: Stage, future: asyncio.Future[Any]) -> tuple[Outcome, Any]:
@@ -144,6 +144,19 @@ async def test_code_whose_runs_cannot_overlap_has_them_one_after_the_other_in_it
     stage.driver.on_run = alone
     assert [await ended(stage, future) for future in overlapping(stage)] == [(Outcome.SUCCESS, {})] * CONCURRENCY
     assert len(stage.driver.made) == 1
+
+
+@on_stage
+async def test_what_waits_for_the_code_to_be_loaded_at_the_end_and_is_journaled_is_left_for_the_next_start(
+    stage: Stage,
+) -> None:
+    stage.driver.on_init = never
+    first, *others = overlapping(stage, is_journaled=True)
+    await stage.driver.is_asked.wait()
+    await stage.invoker.aclose()
+    assert await stage.activations.read("acme", (await first).activation_id) is not None
+    for future in others:
+        assert await stage.activations.read("acme", (await future).activation_id) is None
 
 
 @on_stage

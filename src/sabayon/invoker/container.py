@@ -96,7 +96,7 @@ class Container:
         self._driver = driver
         self._spec = spec
         self._sandbox: Sandbox | None = None
-        self._opening: asyncio.Task[_Opened] | None = None
+        self._opening: asyncio.Future[_Opened] | None = None
         self._is_initialized = False
         self._turn: asyncio.Lock | None = None
         self._number = 0
@@ -162,8 +162,9 @@ class Container:
         if not self._is_initialized:
             is_first = self._opening is None
             if self._opening is None:
-                self._opening = asyncio.create_task(self._open(message, limits, read_code, number))
-            opened = await self._opening
+                opened = await self._open_for_all(message, limits, read_code, number)
+            else:
+                opened = await asyncio.shield(self._opening)
             if opened.failure is not None:
                 return self._failed(message, opened, opened.failure, number if is_first else None)
             if not is_first:
@@ -172,6 +173,20 @@ class Container:
             return await self._run(message, limits, number, opened)
         async with self._turn:  # its time begins when it does
             return await self._run(message, limits, number, opened)
+
+    async def _open_for_all(
+        self, message: ActivationMessage, limits: Limits, read_code: ReadCode, number: int
+    ) -> _Opened:
+        """Open it for run `number` and for those that come meanwhile. Raises as `run` does."""
+        self._opening = asyncio.get_running_loop().create_future()
+        try:
+            opened = await self._open(message, limits, read_code, number)
+        except Exception as error:
+            self._opening.set_exception(error)
+            self._opening.exception()  # it is no mistake if nobody waits for it
+            raise
+        self._opening.set_result(opened)
+        return opened
 
     async def _open(self, message: ActivationMessage, limits: Limits, read_code: ReadCode, number: int) -> _Opened:
         """Make the sandbox if there is none, and load the code. Raises as `run` does."""
@@ -197,7 +212,12 @@ class Container:
             await sandbox.resume()
 
     def _failed(self, message: ActivationMessage, opened: _Opened, failure: Response, number: int | None) -> Ended:
-        """The code cannot be loaded. number: of the run for which that was tried; None for one that waited for it."""
+        """The code cannot be loaded. number: of the run for which that was tried; None for one that waited for it.
+
+        Raises SandboxDied for one that waited until the container was destroyed: it has not begun.
+        """
+        if number is None and self._reason is not None:
+            raise SandboxDied(self._reason)
         init_ms, logs = None, Logs((), False)
         if number is not None and self._sandbox is not None:
             init_ms, logs = opened.init_ms, self._sandbox.take_logs(number)
