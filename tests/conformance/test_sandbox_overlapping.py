@@ -1,115 +1,14 @@
-"""What code may rely on whose runs overlap in one sandbox, in both languages, and what tells the runs apart."""
+"""What code may rely on whose runs overlap in one sandbox, in both languages."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
-from sabayon.sandbox.base import Reply, Sandbox, SandboxDied, SandboxSpec, SandboxTimeout
-from tests.conformance.sandbox_stage import LOG_LIMIT_BYTES, PYTHON, Stage, error_of, init_body, run_body
-
-LANGUAGES = pytest.mark.parametrize("language", ["python", "nodejs"])
-
-MEETING = {
-    "python": """
-import asyncio, os, sys
-waiting, here = {}, 0
-async def main(args):
-    global here
-    here += 1
-    if args.get("end"): os._exit(3)
-    if args.get("spin"):
-        while True: pass
-    if args.get("raise"): raise ValueError(args["name"])
-    print("begin", args["name"])
-    print("on stderr", args["name"], file=sys.stderr)
-    if "opens" in args:
-        event = waiting.setdefault(args["opens"], asyncio.Event())
-        event.set()
-    if "waits" in args:
-        print("half a line of", end=" ")
-        await waiting.setdefault(args["waits"], asyncio.Event()).wait()
-        print(args["name"])
-    own = {key: os.environ.get(key) for key in ("__OW_ACTIVATION_ID", "__OW_ALLOW_CONCURRENT")}
-    listed = [key for key in os.environ if key == "__OW_ACTIVATION_ID"]
-    print("end", args["name"], end="")
-    return {"name": args["name"], "here": here, "own": own, "listed": listed}
-""",
-    "nodejs": """
-const waiting = {};
-let here = 0;
-const event = (name) => {
-  const made = waiting[name] || (waiting[name] = {});
-  made.promise = made.promise || new Promise((set) => { made.set = set; });
-  return made;
-};
-async function main(args) {
-  here++;
-  if (args.end) process.exit(3);
-  if (args.spin) for (;;);
-  if (args.raise) throw new Error(args.name);
-  console.log('begin', args.name);
-  console.error('on stderr', args.name);
-  if (args.opens) event(args.opens).set();
-  if (args.waits) {
-    process.stdout.write('half a line of ');
-    await event(args.waits).promise;
-    console.log(args.name);
-  }
-  const own = {};
-  for (const key of ['__OW_ACTIVATION_ID', '__OW_ALLOW_CONCURRENT']) own[key] = process.env[key];
-  const listed = Object.keys({ ...process.env }).filter((key) => key === '__OW_ACTIVATION_ID');
-  process.stdout.write(`end ${args.name}`);
-  return { name: args.name, here, own, listed };
-}
-""",
-}
-"""Runs that open doors (`opens`) and wait at them (`waits`)."""
-
-
-class Runs:
-    """Runs in one sandbox, begun when they are called, with a number each."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self.sandbox = sandbox
-        self.begun = 0
-
-    def begin(self, timeout_s: float = 20, limit_bytes: int = LOG_LIMIT_BYTES, **args: Any) -> asyncio.Task[Reply]:
-        self.begun += 1
-        number = args["number"] = self.begun
-        self.sandbox.limit_logs(limit_bytes, number)
-        body = run_body({"name": f"run {number}", **args}, activation_id=f"id {number}")
-        return asyncio.create_task(self.sandbox.run(body, timeout_s, number))
-
-    def printed(self, number: int, stream: str = "stdout") -> list[str]:
-        return [line.text for line in self.sandbox.take_logs(number).lines if line.stream == stream]
-
-
-@asynccontextmanager
-async def shared(stage: Stage, language: str, code: str, concurrency: int = 10) -> AsyncIterator[Runs]:
-    """A sandbox with code whose runs may overlap."""
-    kind = PYTHON if language == "python" else stage.nodejs
-    if not kind:
-        pytest.skip("there is no `node` on the PATH")
-    sandbox = await stage.driver.create(SandboxSpec(kind, 128))
-    try:
-        sandbox.limit_logs(LOG_LIMIT_BYTES, 0)
-        reply = await sandbox.init(init_body(code, __OW_ACTIVATION_ID="of init"), 20, concurrency)
-        assert reply.status == 200, (reply, sandbox.take_logs(0))
-        sandbox.take_logs(0)
-        yield Runs(sandbox)
-    finally:
-        await sandbox.destroy("the test is over")
-
-
-def value_of(reply: Reply) -> Any:
-    assert reply.status == 200, reply
-    return json.loads(reply.body)
+from sabayon.sandbox.base import SandboxDied, SandboxTimeout
+from tests.conformance.overlapping_stage import LANGUAGES, MEETING, shared, value_of
+from tests.conformance.sandbox_stage import PYTHON, Stage
 
 
 @LANGUAGES
@@ -143,29 +42,6 @@ def test_hundreds_of_answers_of_all_lengths_find_their_questions(stage: Stage, l
             asked = {n: runs.begin(n=n) for n in range(300)}
             for n, run in asked.items():
                 assert value_of(await run) == {"n": n, "x": "x" * n**2}
-
-    stage.run(scenario())
-
-
-@LANGUAGES
-def test_each_run_has_its_own_lines_and_no_others(stage: Stage, language: str) -> None:
-    async def scenario() -> None:
-        async with shared(stage, language, MEETING[language]) as runs:
-            first, second = runs.begin(waits="a"), runs.begin(waits="b")
-            third = runs.begin(opens="b")
-            await third
-            await second
-            await runs.begin(opens="a")
-            await first
-            for number in (1, 2):
-                logs = runs.sandbox.take_logs(number).lines
-                assert [line.text for line in logs if line.stream == "stderr"] == [f"on stderr run {number}"]
-                assert [line.text for line in logs if line.stream == "stdout"] == [
-                    f"begin run {number}",
-                    f"half a line of run {number}",
-                    f"end run {number}",
-                ]
-            assert runs.printed(3) == ["begin run 3", "end run 3"]
 
     stage.run(scenario())
 
@@ -215,22 +91,6 @@ def test_what_a_run_starts_is_of_that_run_and_what_knows_of_no_run_finds_no_wron
     async def scenario() -> None:
         async with shared(stage, language, OUTSIDE[language]) as runs:
             assert value_of(await runs.begin()) == {"outside": None, "inside": "id 1", "task": "id 1"}
-
-    stage.run(scenario())
-
-
-@LANGUAGES
-def test_the_error_of_one_run_is_in_its_own_log_and_stops_no_other(stage: Stage, language: str) -> None:
-    async def scenario() -> None:
-        async with shared(stage, language, MEETING[language]) as runs:
-            first = runs.begin(waits="door")
-            failed = await runs.begin(**{"raise": True})
-            assert failed.status == 200 and "run 2" in json.dumps(error_of(failed))
-            await runs.begin(opens="door")
-            assert value_of(await first)["name"] == "run 1"
-            if language == "python":  # Node.js returns the stack with the error
-                assert runs.printed(2, "stderr")[-1] == "ValueError: run 2"
-            assert runs.printed(1, "stderr") == ["on stderr run 1"]
 
     stage.run(scenario())
 
@@ -354,95 +214,6 @@ def test_code_of_which_one_run_is_allowed_at_a_time_is_not_shared(stage: Stage, 
     async def scenario() -> None:
         async with stage.action(code, kind=nodejs if "const" in code else PYTHON) as sandbox:
             assert not sandbox.is_shared
-
-    stage.run(scenario())
-
-
-PRINTS = {
-    "python": """
-import asyncio, os, subprocess
-event = asyncio.Event()
-async def main(args):
-    if args.get("waits"): await event.wait()
-    for _ in range(args.get("lines", 0)): print("x" * 999)
-    if "text" in args: print(args["text"])
-    if args.get("child"): subprocess.run(["/bin/sh", "-c", "printf 'of a child'"])
-    if args.get("opens"): event.set()
-    return {}
-""",
-    "nodejs": """
-let open;
-const opened = new Promise((done) => { open = done; });
-async function main(args) {
-  if (args.waits) await opened;
-  for (let n = 0; n < (args.lines || 0); n++) console.log('x'.repeat(999));
-  if (args.text !== undefined) console.log(args.text);
-  if (args.child) require('child_process').spawnSync('/bin/sh', ['-c', "printf 'of a child'"], {stdio: 'inherit'});
-  if (args.opens) open();
-  return {};
-}
-""",
-}
-
-
-@LANGUAGES
-def test_a_run_that_prints_past_its_limit_loses_its_own_lines_only(stage: Stage, language: str) -> None:
-    async def scenario() -> None:
-        async with shared(stage, language, PRINTS[language]) as runs:
-            quiet = runs.begin(limit_bytes=100_000, waits=True, text="quiet")
-            await runs.begin(limit_bytes=100_000, lines=150, opens=True)
-            await quiet
-            of_quiet, of_noisy = runs.sandbox.take_logs(1), runs.sandbox.take_logs(2)
-            assert (of_quiet.is_truncated, [line.text for line in of_quiet.lines]) == (False, ["quiet"])
-            assert of_noisy.is_truncated
-            assert 90 <= len(of_noisy.lines) <= 100
-
-    stage.run(scenario())
-
-
-@LANGUAGES
-def test_past_twice_its_limit_reading_ends_for_all_that_are_in_flight(stage: Stage, language: str) -> None:
-    async def scenario() -> None:
-        async with shared(stage, language, PRINTS[language]) as runs:
-            quiet = runs.begin(limit_bytes=100_000, waits=True, text="quiet")
-            await runs.begin(limit_bytes=100_000, lines=5000, opens=True)
-            await quiet
-            assert runs.sandbox.take_logs(1).is_truncated
-            assert runs.sandbox.take_logs(2).is_truncated
-            await runs.begin(text="again")
-            assert runs.printed(3)[-1] == "again"
-
-    stage.run(scenario())
-
-
-@LANGUAGES
-def test_what_a_child_process_prints_is_of_the_run_that_has_been_there_longest(stage: Stage, language: str) -> None:
-    async def scenario() -> None:
-        async with shared(stage, language, PRINTS[language]) as runs:
-            first = runs.begin(waits=True, text="of the first")
-            await runs.begin(child=True, opens=True)
-            await first
-            assert runs.printed(2) == []
-            assert runs.printed(1) == ["of a child", "of the first"]
-
-    stage.run(scenario())
-
-
-@LANGUAGES
-@pytest.mark.parametrize(
-    "text", ["", "☃", "a\n\nb", "\0", "\x0000000001 is no mark here", "x" * 65527, "x" * 65528, "y" * 200_000]
-)
-def test_whatever_is_printed_is_in_the_log_of_its_run(stage: Stage, language: str, text: str) -> None:
-    async def scenario() -> None:
-        async with shared(stage, language, PRINTS[language]) as runs:
-            first = runs.begin(waits=True)
-            await runs.begin(text=text, opens=True)
-            await first
-            printed = runs.printed(2)
-            assert max(map(len, printed)) <= 65536
-            assert "".join(printed) == text.replace("\n", "")
-            assert len(printed) == text.count("\n") + 1 + len(text) // 65528
-            assert runs.printed(1) == []
 
     stage.run(scenario())
 

@@ -16,6 +16,9 @@ _MARK_BYTES: Final = 9
 _FRAMING_BYTES: Final = len('{"log":"\\n","stream":"stdout","time":"2026-01-01T00:00:00.000000000Z"}\n')
 """What the contract's accounting adds to the text of each line."""
 
+_TOGETHER: Final = 4
+"""How many times the limit of one run all in flight may print together, which is kept in the platform's memory."""
+
 _NOTHING: Final = Logs((), False)
 _ALL_OF_NOTHING: Final = Logs((), True)
 
@@ -24,24 +27,27 @@ class Kept:
     """The lines of one run, or of one run after the other, up to a limit.
 
     is_full: nothing will be kept any more, so that output need not even be read.
+    limit_bytes, printed_bytes: of the run that began last, counted as the contract does.
     """
 
     def __init__(self) -> None:
         self.number = 0
         self.is_full = False
+        self.printed_bytes = 0
+        self.limit_bytes = 0
         self._lines: list[LogLine] = []
-        self._left_bytes = 0
 
     def limit(self, limit_bytes: int, number: int) -> None:
         """Run `number` begins: bound what is kept from now on."""
         self.number = number
         self.is_full = False
-        self._left_bytes = limit_bytes
+        self.printed_bytes = 0
+        self.limit_bytes = limit_bytes
 
     def keep(self, stream: str, line: bytes, now: int) -> None:
         """A line has been read."""
-        self._left_bytes -= cost_of(line)
-        if self._left_bytes < 0:
+        self.printed_bytes += len(line) + _FRAMING_BYTES
+        if self.is_full or self.printed_bytes > self.limit_bytes:
             self.is_full = True
         else:
             self._lines.append(LogLine(now, stream, line.decode(errors="replace")))
@@ -62,14 +68,15 @@ class Kept:
 class KeptByRun:
     """As Kept, for runs that overlap, each up to a limit of its own.
 
-    A run past its limit costs the others nothing, until it has printed as much again: then reading goes on for nobody.
+    A run past its limit costs the others nothing, until together they have printed too much: then all are full.
     """
 
     def __init__(self, first: Kept) -> None:
         self.is_full = False
         self._runs: dict[int, Kept] = {first.number: first}  # longest there first
         self._between = Kept()
-        self._excess_bytes = 0
+        self._printed_bytes = first.printed_bytes
+        self._most_bytes = _TOGETHER * first.limit_bytes
 
     def limit(self, limit_bytes: int, number: int) -> None:
         if self._runs:
@@ -77,7 +84,8 @@ class KeptByRun:
         else:
             kept, self._between = self._between, Kept()
             self.is_full = False
-        self._excess_bytes = limit_bytes
+            self._printed_bytes = 0
+        self._most_bytes = _TOGETHER * limit_bytes
         self._runs[number] = kept
         kept.limit(limit_bytes, number)
         kept.is_full = self.is_full
@@ -93,11 +101,10 @@ class KeptByRun:
         self._keep(self._runs.get(number) or self._eldest(), stream, line[at + _MARK_BYTES :], now)
 
     def _keep(self, kept: Kept, stream: str, line: bytes, now: int) -> None:
-        if not kept.is_full:
-            kept.keep(stream, line, now)
-            return
-        self._excess_bytes -= cost_of(line)
-        if self._excess_bytes < 0:
+        before = kept.printed_bytes
+        kept.keep(stream, line, now)
+        self._printed_bytes += kept.printed_bytes - before
+        if self._printed_bytes > self._most_bytes:
             self.is_full = True
             for run in self._runs.values():
                 run.is_full = True
@@ -109,16 +116,14 @@ class KeptByRun:
         return len(self._runs) == 1
 
     def take(self, number: int) -> Logs:
-        kept = self._runs.pop(number, self._between)
+        kept = self._runs.pop(number, None)
+        if kept is None:
+            return self._between.take(number)
         logs = kept.take(number)
+        self._printed_bytes -= kept.printed_bytes
         if not self._runs:
             self._between = kept
         return logs
-
-
-def cost_of(line: bytes) -> int:
-    """What a line takes of a limit."""
-    return len(line) + _FRAMING_BYTES
 
 
 def _number(mark: bytes) -> int | None:
