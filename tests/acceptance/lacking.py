@@ -6,6 +6,7 @@ Each step is a name, or a name and a value after a colon; they are taken in orde
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import resource
@@ -14,11 +15,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from sabayon.sandbox.native import linux, seccomp
+from sabayon.sandbox.native import linux, netadmin, seccomp
 
 MACHINES = {
-    "x86_64": {"unshare": 272, "prctl": 157, "pidfd_open": 434, "landlock_create_ruleset": 444},
-    "aarch64": {"unshare": 97, "prctl": 167, "pidfd_open": 434, "landlock_create_ruleset": 444},
+    "x86_64": {"unshare": 272, "prctl": 157, "pidfd_open": 434, "clock_adjtime": 305, "landlock_create_ruleset": 444},
+    "aarch64": {"unshare": 97, "prctl": 167, "pidfd_open": 434, "clock_adjtime": 266, "landlock_create_ruleset": 444},
 }
 NAMESPACES = {
     "user": linux.CLONE_NEWUSER,
@@ -27,8 +28,10 @@ NAMESPACES = {
     "network": linux.CLONE_NEWNET,
     "ipc": linux.CLONE_NEWIPC,
     "uts": linux.CLONE_NEWUTS,
+    "cgroup": linux.CLONE_NEWCGROUP,
 }
 PR_SET_SECCOMP = 22
+UNAME26 = 0x0020000
 IS_EQUAL, HAS_ANY_BIT, IS_AT_LEAST = 0x15, 0x45, 0x35
 LOAD, RETURN, ALLOW, FAIL = 0x20, 0x06, 0x7FFF0000, 0x00050000
 FIRST_ARGUMENT = 16
@@ -46,6 +49,11 @@ def refuse(call: str, error: int, condition: int = IS_AT_LEAST, operand: int = 0
         (RETURN, 0, 0, ALLOW),
     ]
     seccomp.Filter(b"".join(struct.pack("HBBI", *step) for step in steps)).install()
+
+
+def personality(kind: int) -> None:
+    """What programs that are executed from now on see of the kernel."""
+    ctypes.CDLL(None).personality(ctypes.c_ulong(kind))
 
 
 def cgroup_mounts() -> list[tuple[str, str, str]]:
@@ -78,6 +86,27 @@ def read_only_cgroups(_: str) -> None:
         linux.mount("none", point, None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY)
 
 
+def no_tool(name: str) -> None:
+    """Nothing to execute where programs of the system are."""
+    own_mounts()
+    for folder in netadmin.SYSTEM_PATH.split(":"):
+        if (program := Path(folder, name)).exists():
+            linux.mount("/dev/null", str(program), None, linux.MS_BIND)
+
+
+def read_only(directory: str) -> None:
+    own_mounts()
+    linux.mount(directory, directory, None, linux.MS_BIND)
+    linux.mount("none", directory, None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY)
+
+
+def memory_group(group: str) -> None:
+    """The group is all that is seen of the hierarchy it is in, as it is in a container."""
+    own_mounts()
+    point = next(point for point, *_ in cgroup_mounts() if Path(group).is_relative_to(point))
+    linux.mount(group, point, None, linux.MS_BIND)
+
+
 def in_memory(directory: str) -> None:
     """A file system of 8 MB on `directory`."""
     own_mounts()
@@ -106,6 +135,11 @@ STEPS: dict[str, Callable[[str], None]] = {
     "no-seccomp": lambda _: refuse("prctl", errno.EINVAL, IS_EQUAL, PR_SET_SECCOMP),
     "no-pidfd": lambda _: refuse("pidfd_open", errno.ENOSYS),
     "no-landlock": lambda _: refuse("landlock_create_ruleset", errno.ENOSYS),
+    "no-tool": no_tool,
+    "no-clock-state": lambda _: refuse("clock_adjtime", errno.EPERM),
+    "old-release": lambda _: personality(UNAME26),
+    "read-only": read_only,
+    "memory-group": memory_group,
     "open-files": lambda most: resource.setrlimit(resource.RLIMIT_NOFILE, (int(most), int(most))),
     "in-memory": in_memory,
     "full": full,

@@ -233,10 +233,19 @@ def test_with_cgroups_that_cannot_be_written_the_platform_does_not_start(
 
 
 @needs_root
-def test_without_system_call_filters_no_action_runs(plain: tuple[int, dict[str, str]], tmp_path: Path) -> None:
-    code, findings = doctor(tmp_path, "no-seccomp")
-    assert (code, added(findings, plain)) == (2, {"seccomp": "refused"})
-    with started(tmp_path, "no-seccomp") as (process, ready):
+@pytest.mark.parametrize(
+    ("step", "check"),
+    [("no-seccomp", "seccomp"), ("no-namespace:cgroup", "cgroup namespace")],
+    ids=["seccomp", "cgroup"],
+)
+def test_without_a_filter_or_a_view_of_its_own_on_groups_no_action_runs(
+    step: str, check: str, plain: tuple[int, dict[str, str]], tmp_path: Path
+) -> None:
+    if check == "cgroup namespace" and not cgroup_mounts():
+        pytest.skip("no cgroups are mounted")
+    code, findings = doctor(tmp_path, step)
+    assert (code, added(findings, plain)) == (2, {check: "refused"})
+    with started(tmp_path, step) as (process, ready):
         platform = Platform(tmp_path, process, ready)
         platform.create_action("hello", "def main(args): return {'ran': True}")
         response = platform.invoke("hello").json["response"]
@@ -288,6 +297,74 @@ def test_without_node_javascript_is_missing_and_isolation_is_not(
     code, findings = doctor(tmp_path, PATH=str(empty))
     assert (code, lacking(findings)) == (plain[0], {**plain[1], "nodejs": "limited"})
     assert "JavaScript" in findings["nodejs"]["consequence"]
+
+
+@needs_root
+@pytest.mark.parametrize("tool", ["nft", "ip"])
+def test_without_a_tool_of_the_network_it_names_it_and_actions_reach_the_api_alone(
+    tool: str, plain: tuple[int, dict[str, str]], tmp_path: Path
+) -> None:
+    if "egress" in plain[1]:
+        pytest.skip("on this machine actions reach nothing anyway")
+    code, findings = doctor(tmp_path, f"no-tool:{tool}")
+    assert (code, added(findings, plain)) == (plain[0], {"egress": "limited"})
+    assert f"`{tool}`" in findings["egress"]["found"]
+    assert "egress: none" in up(tmp_path, f"no-tool:{tool}")
+
+
+@needs_root
+def test_a_container_that_allows_less_memory_than_the_machine_has_is_told(
+    plain: tuple[int, dict[str, str]], tmp_path: Path
+) -> None:
+    with limited_group(256) as group:
+        code, findings = doctor(tmp_path, f"memory-group:{group}")
+    assert (code, added(findings, plain), findings["memory"]["status"]) == (plain[0], {}, "limited")
+    assert "512 MB for containers; the control group that it runs in allows 256 MB" in findings["memory"]["found"]
+
+
+@contextlib.contextmanager
+def limited_group(memory_mb: int) -> Iterator[Path]:
+    """A control group of its own that allows that much."""
+    points = [point for point, kind, options in cgroup_mounts() if kind == "cgroup" and "memory" in options.split(",")]
+    if not points:
+        pytest.skip("the memory controller is not in a mount of its own")
+    group = Path(points[0], f"test-{os.getpid()}")
+    group.mkdir()
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(memory_mb << 20))
+        yield group
+    finally:
+        group.rmdir()
+
+
+def test_an_old_kernel_is_named(plain: tuple[int, dict[str, str]], tmp_path: Path) -> None:
+    code, findings = doctor(tmp_path, "old-release")
+    assert (code, added(findings, plain)) == (plain[0], {})
+    assert findings["kernel"]["found"].startswith("Linux 2.6.")
+
+
+@needs_root
+def test_an_old_kernel_does_not_count_the_processes_of_an_ordinary_user_s_sandbox(python: str, open_home: Path) -> None:
+    _, findings = doctor(open_home, "old-release", f"as-user:{USER}", python=python)
+    assert "before Linux 5.14 no number of processes" in findings["cgroups"]["consequence"]
+
+
+def test_a_kernel_that_does_not_tell_about_the_clock_is_no_fault(tmp_path: Path) -> None:
+    _, findings = doctor(tmp_path, "no-clock-state")
+    assert findings["clock"]["status"] == "ok"
+    assert "synchronised" not in findings["clock"]["found"]
+
+
+@needs_root
+def test_a_read_only_data_directory_keeps_the_platform_from_starting(
+    plain: tuple[int, dict[str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir(mode=0o700)
+    step = f"read-only:{tmp_path / 'data'}"
+    code, findings = doctor(tmp_path, step)
+    assert (code, added(findings, plain)) == (2, {"data directory": "refused"})
+    assert "Read-only file system" in findings["data directory"]["found"]
+    assert "Read-only file system" in up(tmp_path, step)
 
 
 @needs_root

@@ -13,7 +13,7 @@ from sabayon.doctor.facts import Cgroups, Clock, DataDirectory, Facts, Kernel, M
 from sabayon.doctor.finding import Finding, Status
 from sabayon.doctor.findings import diagnose, exit_code, worst
 
-NAMESPACES = ("user", "mount", "pid", "network", "ipc", "uts")
+NAMESPACES = ("user", "mount", "pid", "network", "ipc", "uts", "cgroup")
 CONTROLLERS = frozenset({"memory", "pids", "cpu", "freezer"})
 GOOD = Facts(
     is_root=True,
@@ -24,7 +24,9 @@ GOOD = Facts(
     landlock=3,
     interpreters={"python:3.11": "/usr/bin/python3.11 3.11.2", "nodejs:20": "/usr/bin/node 20.1.0"},
     zygotes={"python:3.11": "", "nodejs:20": ""},
-    memory=Memory(total_mb=4096, available_mb=3000, pool_mb=2048, min_mb=128, default_mb=256, max_mb=512),
+    memory=Memory(
+        total_mb=4096, available_mb=3000, group_mb=None, pool_mb=2048, min_mb=128, default_mb=256, max_mb=512
+    ),
     data=DataDirectory(
         path="/data", filesystem="ext4", mode=0o700, free_mb=9000, free_inodes=9000, fsync_ms=2.0, error="", owner=""
     ),
@@ -71,6 +73,7 @@ LIMITED: list[tuple[dict[str, Any], str, str]] = [
     ({"memory__pool_mb": 255}, "memory", "default limit of 256 MB"),
     ({"memory__pool_mb": 511}, "memory", "up to 512 MB"),
     ({"memory__available_mb": 2047}, "memory", "bring the machine to kill processes"),
+    ({"memory__group_mb": 2047}, "memory", "before they have used up their limits"),
     ({"data__owner": "77"}, "data directory", "a second platform refuses"),
     ({"data__filesystem": "nfs4"}, "data directory", "it can be damaged"),
     ({"data__mode": 0o750}, "data directory", "may be able to read"),
@@ -100,6 +103,7 @@ def test_what_leaves_isolation_whole_is_told_with_exit_code_0(
     [
         {"memory__pool_mb": 512},
         {"memory__available_mb": 2048},
+        {"memory__group_mb": 2048},
         {"data__mode": 0},
         {"data__free_mb": 1024},
         {"data__free_inodes": None},
@@ -155,7 +159,7 @@ def test_without_a_way_out_isolation_is_whole_and_it_is_said_what_is_lacking() -
 
 
 def test_without_cgroups_every_limit_is_named() -> None:
-    facts = changed(cgroups=Cgroups(versions=frozenset(), controllers=frozenset(), error=""))
+    facts = changed(cgroups=Cgroups(versions=frozenset(), controllers=frozenset(), error=""), namespaces__cgroup="no")
     expected = {"cgroups": "WEAKER", **{f"{name} cgroup": "WEAKER" for name in CONTROLLERS}}
     assert (lacking(facts), code(facts)) == (expected, 1)
     assert "mount -t cgroup2" in finding(facts, "memory cgroup").remedy
@@ -170,6 +174,17 @@ def test_a_processor_without_a_known_filter_makes_isolation_weaker() -> None:
 def test_an_ordinary_user_has_neither_users_nor_cgroups_for_sandboxes() -> None:
     facts = changed(is_root=False)
     assert (lacking(facts), code(facts)) == ({"user": "WEAKER", "cgroups": "WEAKER"}, 1)
+
+
+@pytest.mark.parametrize(
+    ("release", "is_bounded"), [("5.13.19", False), ("5.14.0-1", True), ("6.1.0-21-amd64", True), ("4.19.0", False)]
+)
+def test_an_ordinary_user_is_told_whether_the_kernel_counts_a_sandbox_s_processes(
+    release: str, is_bounded: bool
+) -> None:
+    consequence = finding(changed(is_root=False, kernel__release=release), "cgroups").consequence
+    assert ("and the number of processes" in consequence) is is_bounded
+    assert ("before Linux 5.14" in consequence) is not is_bounded
 
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [

@@ -38,10 +38,14 @@ class Seccomp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Of the machine, free for use now, and as the settings divide it; in MB."""
+    """Of the machine, free for use now, and as the settings divide it; in MB.
+
+    group_mb: what the control group above those of the sandboxes allows, as in a container; None without a bound.
+    """
 
     total_mb: int
     available_mb: int
+    group_mb: int | None
     pool_mb: int
     min_mb: int
     default_mb: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from sabayon.doctor.facts import Facts
@@ -26,6 +27,9 @@ CONTROLLERS: Final = {
 """What is lost without each cgroup controller."""
 
 LANDLOCK_NEEDED: Final = 2
+
+PROCESSES_COUNTED: Final = (5, 14)
+"""Since this kernel the processes of an ordinary user's sandbox are counted apart from all others of that user."""
 
 CALLS: Final = "a system call filter is missing: actions reach all of the kernel that an ordinary process reaches"
 
@@ -113,8 +117,8 @@ def cgroups(facts: Facts) -> list[Finding]:
         return [
             Finding(
                 "cgroups", Status.WEAKER, f"{layout}; not used without root",
-                "limits of memory and processor time hold for no sandbox as a whole: bounded are the address space "
-                "of each Python process and, since Linux 5.14, the number of processes",
+                "limits of memory and processor time hold for no sandbox as a whole: bounded "
+                + _unprivileged_bounds(facts.kernel.release),
                 "run the platform as root",
             )
         ]  # fmt: skip
@@ -128,6 +132,7 @@ def cgroups(facts: Facts) -> list[Finding]:
         ]  # fmt: skip
     usable = ", ".join(name for name in CONTROLLERS if name in facts.cgroups.controllers) or "no controller"
     return [
+        *_cgroup_namespace(facts),
         Finding("cgroups", Status.OK, f"{layout}, with {usable}")
         if facts.cgroups.versions
         else Finding("cgroups", Status.WEAKER, layout, "no sandbox has limits; see the controllers", _MOUNT_CGROUPS),
@@ -137,6 +142,29 @@ def cgroups(facts: Facts) -> list[Finding]:
             if name not in facts.cgroups.controllers
         ),
     ]
+
+
+def _cgroup_namespace(facts: Facts) -> list[Finding]:
+    """Nothing where there are no groups: only a sandbox that is in one gets a view of its own."""
+    if not facts.cgroups.versions:
+        return []
+    check, error = "cgroup namespace", facts.namespaces["cgroup"]
+    if not error:
+        return [Finding(check, Status.OK, "can be made")]
+    return [
+        Finding(
+            check, Status.REFUSED, f"missing: {error}",
+            "the platform starts, and no action runs: it would see the groups of the platform and of the host",
+            _namespace_remedy(facts),
+        )
+    ]  # fmt: skip
+
+
+def _unprivileged_bounds(release: str) -> str:
+    numbers = re.findall(r"\d+", release)[:2]
+    if tuple(map(int, numbers)) >= PROCESSES_COUNTED:
+        return "are the address space of each Python process and the number of processes"
+    return "is the address space of each Python process, and before Linux 5.14 no number of processes"
 
 
 def egress(facts: Facts) -> list[Finding]:

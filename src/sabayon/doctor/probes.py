@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import platform
 import resource
@@ -31,6 +32,7 @@ _NAMESPACES: Final = {
     "network": linux.CLONE_NEWNET,
     "ipc": linux.CLONE_NEWIPC,
     "uts": linux.CLONE_NEWUTS,
+    "cgroup": linux.CLONE_NEWCGROUP,
 }
 _TRIAL_BYTES: Final = 16 * MB
 _TRIAL_PROCESSES: Final = 4
@@ -164,11 +166,26 @@ def _memory(settings: Settings) -> Memory:
     return Memory(
         total_mb=machine_memory_mb(),
         available_mb=available_kb // 1024,
+        group_mb=_group_mb(),
         pool_mb=settings.pool_memory_mb or machine_memory_mb() // 2,
         min_mb=settings.min_memory_mb,
         default_mb=settings.default_memory_mb,
         max_mb=settings.max_memory_mb,
     )
+
+
+def _group_mb() -> int | None:
+    """The least limit from where sandboxes have their groups upwards, as far as it can be seen from here."""
+    hierarchies = cgroups.find_hierarchies(Path("/proc/self/mounts").read_text(), Path("/proc/self/cgroup").read_text())
+    limits = []
+    for hierarchy in (hierarchy for hierarchy in hierarchies if "memory" in hierarchy.controllers):
+        name = "memory.limit_in_bytes" if hierarchy.version == 1 else "memory.max"
+        for group in (hierarchy.base, *hierarchy.base.parents):
+            with contextlib.suppress(OSError):
+                text = (group / name).read_text().strip()
+                limits += [int(text) // MB] if text != "max" else []
+    least = min(limits, default=machine_memory_mb())
+    return least if least < machine_memory_mb() else None
 
 
 def _open_files() -> int:

@@ -68,6 +68,12 @@ def memory(facts: Facts) -> Finding:
             f"an action may be given up to {there.max_mb} MB, and one with more than the pool never gets a container",
             "set pool_memory_mb to more, or max_memory_mb to less",
         )  # fmt: skip
+    if there.group_mb is not None and there.pool_mb > there.group_mb:
+        return Finding(
+            "memory", Status.LIMITED, f"{found}; the control group that it runs in allows {there.group_mb} MB",
+            "containers are killed before they have used up their limits, the platform itself perhaps among them",
+            "set pool_memory_mb to less, or let that group, such as a container's, have more",
+        )  # fmt: skip
     if there.pool_mb > there.available_mb:
         return Finding(
             "memory", Status.LIMITED, found,
