@@ -42,8 +42,8 @@ WARM_UP = int(2_000 * SCALE)
 """Invocations of the last life after which every cache, pool and thread of the platform is there."""
 
 GROWTH_MB = 10.0
-"""How much more memory the end of the last life may show than its warm-up. A leak of 2 KB an invocation is more;
-what the allocator keeps after a crowded moment is less."""
+"""How much more memory the end of the last life may show than its warm-up. By then the database's page cache is still
+filling, to 8 MB, which thousands of records take; a leak of 2 KB an invocation is more than that."""
 
 STEM_CELLS = 2
 ENVIRONMENT = {

@@ -80,7 +80,7 @@ class NativeDriver:
         self._sandboxes: dict[str, NativeSandbox] = {}
         self._numbers = itertools.count(1)
         self._taken_uids: set[int] = set()
-        self._uids = itertools.cycle(range(FIRST_UID, FIRST_UID + UIDS))
+        self._uids = (FIRST_UID + number % UIDS for number in itertools.count())
         self._missing: list[str] = []
         self._counts_processes = False
         self._is_closed = False
