@@ -34,6 +34,9 @@ KILLS = int(500 * SCALE)
 ZYGOTE_EVERY = 25
 """Of so many kills one is a zygote's, which ends all its sandboxes."""
 
+LOOK_EVERY = 10
+"""After so many kills the platform's processes are noted, to find them again when it is gone."""
+
 RESTARTS = (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGTERM)
 SHORT_LIFE = int(400 * SCALE)
 """Invocations before each restart. The last life is the long one, in which growth would show."""
@@ -47,7 +50,8 @@ filling, to 8 MB, which thousands of records take; a leak of 2 KB an invocation 
 
 STEM_CELLS = 2
 ENVIRONMENT = {
-    "SABAYON_STEM_CELLS": str(STEM_CELLS),
+    # as many as ever, and of the memory limit that the actions have
+    "SABAYON_STEM_CELL_CLASSES": f"nodejs:default memory=128 initial={STEM_CELLS} min={STEM_CELLS} max={STEM_CELLS}",
     "SABAYON_KEEP_ALIVE_S": "4",  # so that at rest no container is left
     "SABAYON_PAUSE_GRACE_S": "0.5",  # so that the paused are among the killed
     "SABAYON_POOL_MEMORY_MB": "2560",  # so that containers are evicted and jobs wait
@@ -85,12 +89,11 @@ class Killer:
             if (self._account.answered - begun) * KILLS < kills * INVOCATIONS:
                 continue
             try:
-                is_killed = self._kill(is_zygote=kills % ZYGOTE_EVERY == ZYGOTE_EVERY - 1)
+                kills += self._kill(is_zygote=kills % ZYGOTE_EVERY == ZYGOTE_EVERY - 1)
+                if kills % LOOK_EVERY == 0:
+                    self._watch.look()
             except OSError:  # the platform is gone
                 return
-            kills += is_killed
-            if kills % 10 == 0:
-                self._watch.look()
 
     def _kill(self, *, is_zygote: bool) -> bool:
         """Kill one, if there is one: it may run, start, be idle or paused."""
@@ -118,12 +121,10 @@ class Soak:
         self._temporary = home / "tmp"
         self._temporary.mkdir()
         self._choice = random.Random(1)
-        self._lives = 0
 
     @contextmanager
     def life(self) -> Iterator[tuple[Platform, Watch]]:
         """One run of the platform, which is followed."""
-        self._lives += 1
         environment = {**ENVIRONMENT, "TMPDIR": str(self._temporary)}
         with running(self._home, environment=environment) as platform:
             watch = Watch(platform.process.pid)
