@@ -47,6 +47,7 @@ class Settings:
     pause_grace_s: float = _setting(10.0, "how long an idle container stays unpaused")
     stem_cells: int = _setting(2, "containers kept ready without code of each class, at the start; 0 keeps none")
     stem_cell_classes: str = _setting("", "classes of stem cells; empty is Node.js with the default memory limit")
+    code_cache_mb: int = _setting(256, "memory for unpacked archives that containers share; 0 shares none")
 
     alarms_seconds: bool = _setting(True, "whether cron patterns of timers may name seconds")
     alarms_spread_s: int = _setting(0, "over how many seconds timers without seconds are spread, 0 to 59")

@@ -35,6 +35,7 @@ from sabayon.client import Client
 from sabayon.controller.app import create_app
 from sabayon.controller.journal import recover
 from sabayon.controller.services import Services
+from sabayon.entity.limits import MB
 from sabayon.entity.manifest import manifest_of
 from sabayon.errors import OperatorError
 from sabayon.invoker.stem_cells import stem_cells_of
@@ -191,6 +192,7 @@ class Standalone:
             result_limit_bytes=max(limits.payload_bytes, limits.truncation_bytes),
             egress=Egress(settings.egress),
             dependency_sets=_folder(settings.dependency_sets),
+            code_cache_bytes=settings.code_cache_mb * MB,
         )
         stack.push_async_callback(driver.aclose)
         try:

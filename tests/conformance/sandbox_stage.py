@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 PYTHON = f"python:{sys.version_info.major}.{sys.version_info.minor}"
 RESULT_LIMIT_BYTES = 1024 * 1024
+CODE_CACHE_BYTES = 64 * 1024 * 1024
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 API_PORT = 3233
 
@@ -38,10 +39,12 @@ class Stage:
         egress: Egress = Egress.NONE,
         serve_api: ServeApi | None = None,
         dependency_sets: Path | None = None,
+        code_cache_bytes: int = CODE_CACHE_BYTES,
     ) -> None:
         self._dependency_sets = dependency_sets
         self.listeners: list[socket.socket] = []
         self._egress = egress
+        self._code_cache_bytes = code_cache_bytes
         self._serve = serve_api or self._serve_api
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self.driver: NativeDriver = self.run(self._started())
@@ -54,6 +57,7 @@ class Stage:
             result_limit_bytes=RESULT_LIMIT_BYTES,
             egress=self._egress,
             dependency_sets=self._dependency_sets,
+            code_cache_bytes=self._code_cache_bytes,
         )
         await driver.start()
         return driver

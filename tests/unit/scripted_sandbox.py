@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from sabayon.sandbox.base import Egress, Logs, Reply, SandboxDied, SandboxSpec, SandboxUnavailable
+from sabayon.sandbox.base import Code, Egress, Logs, Reply, SandboxDied, SandboxSpec, SandboxUnavailable
 
 Script = Callable[["ScriptedSandbox"], Awaitable[bytes]]
 
@@ -28,6 +28,7 @@ class ScriptedSandbox:
         self.held_bytes: int | None = None
         self.is_suspended = False
         self.is_shared = False
+        self.offered: list[str] = []
         self.inits: list[bytes] = []
         self.runs: list[bytes] = []
         self.gone = asyncio.Event()
@@ -35,6 +36,13 @@ class ScriptedSandbox:
 
     def memory_bytes(self) -> int | None:
         return self.held_bytes
+
+    async def place(self, code: Code) -> bool:
+        self._check()
+        self.offered.append(code.version)
+        if code.version not in self._driver.ready:
+            await code.read()
+        return code.version in self._driver.ready
 
     async def init(self, body: bytes, timeout_s: float, concurrency: int = 1) -> Reply:
         self._check()
@@ -93,6 +101,7 @@ class ScriptedSandbox:
 class ScriptedDriver:
     """Makes scripted sandboxes; the next `failures` starts fail, all with `refusal` if it is set.
 
+    ready: versions of archives that it puts in place itself; it has a look at others.
     is_starting: set when a sandbox is wanted. may_start: cleared to hold starts up. is_asked: set when one is asked.
     can_overlap: whether the code of its sandboxes lets runs overlap.
     """
@@ -111,6 +120,7 @@ class ScriptedDriver:
         self.refusal: Exception | None = None
         self.tries = 0
         self.can_overlap = True
+        self.ready: set[str] = set()
         self.on_init: Script = succeed
         self.on_run: Script = succeed
 

@@ -51,6 +51,7 @@ PURE = (
     "provider/alarms/schedule.py",
     "provider/alarms/timer.py",
     "provider/alarms/validation.py",
+    "sandbox/native/shelf.py",
 )
 IMPURE = {"asyncio", "logging", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}
 

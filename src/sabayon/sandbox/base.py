@@ -1,7 +1,7 @@
 """The sandbox port: what a driver must offer to the container pool.
 
 A *sandbox* is one isolated place that holds one runtime launcher. It is started
-without user code (a stem cell), receives the code once (`init`) and then runs
+without user code (a stem cell), receives the code once (`place`, `init`) and then runs
 activations (`run`): one at a time, or several at once if `init` said so. Replies have
 the shape of the action-runtime HTTP contract, a status and a body, whatever the driver
 speaks inside.
@@ -18,7 +18,7 @@ False), and those in flight go on until their answer, their own time limit, or `
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -54,6 +54,17 @@ class SandboxSpec(NamedTuple):
     memory_mb: int
     egress: Egress = Egress.NONE
     dependencies: str = ""
+
+
+class Code(NamedTuple):
+    """An archive that a driver may make ready ahead of `init`, once for all sandboxes that need it.
+
+    version: the same version of the same kind is always the same archive.
+    read: gives it, base64, None when there is none; asked only if the driver does not have it ready.
+    """
+
+    version: str
+    read: Callable[[], Awaitable[str | None]]
 
 
 class Reply(NamedTuple):
@@ -129,6 +140,14 @@ class Sandbox(Protocol):
     @property
     def is_shared(self) -> bool:
         """Whether runs overlap inside. Otherwise the next one begins when the one before has been answered."""
+        ...
+
+    async def place(self, code: Code) -> bool:
+        """Have an archive in its place before `init`, whose body then comes without `code`; whether that was done.
+
+        A driver may always answer False. Not a word is said of what is wrong with an archive: `init` says it.
+        Raises SandboxDied, and what `code.read` raises.
+        """
         ...
 
     async def init(self, body: bytes, timeout_s: float, concurrency: int = 1) -> Reply:

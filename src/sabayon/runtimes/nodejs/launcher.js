@@ -4,6 +4,9 @@
 // of the contract's `/init` (kind `I`, or `C` when runs may overlap) or `/run` (`R`); a reply is a length, a status (u16),
 // the number of its question and JSON. A first, empty reply says that questions can be taken. Standard output and error
 // are pipes, made to block when they are full, so what was written before a reply can be read when it arrives.
+//
+// Kind `P` has an archive unpacked that this process will not run; `L` says that the archive of the init to come is
+// unpacked already, by such a process.
 'use strict';
 
 const fs = require('node:fs');
@@ -17,6 +20,8 @@ const { createRequire } = require('node:module');
 const FRAMES = 3;
 const HEAD = 9;
 const INIT_SHARED = 0x43;
+const PREPARE = 0x50;
+const PLACED = 0x4c;
 const RUN = 0x52;
 const SHARED = 202; // initialized, and runs overlap from now on
 const ACTION = '/action';
@@ -66,10 +71,22 @@ function serve(socket) {
 
 async function answer(launcher, frame) {
   const request = JSON.parse(frame.subarray(HEAD).toString());
+  if (frame[4] === PREPARE) return prepared(request.value.code);
+  if (frame[4] === PLACED) return launcher.place();
   if (frame[4] !== RUN) return launcher.init(request.value || {}, frame[4] === INIT_SHARED);
   return launcher.runs
     ? launcher.runs.run(frame.readUInt32BE(5), request, () => launcher.call(request.value))
     : launcher.run(request);
+}
+
+/** Unpacks an archive for other processes to load. */
+function prepared(code) {
+  try {
+    unpack(code);
+    return reply(200, {});
+  } catch (error) {
+    return failure(502, String(error));
+  }
 }
 
 function send(socket, number, { status, body }) {
@@ -86,6 +103,13 @@ class Launcher {
     this.status = 'ready';
     this.main = null;
     this.runs = null;
+    this.isPlaced = false;
+  }
+
+  /** The archive is in its folder. */
+  place() {
+    this.isPlaced = true;
+    return reply(200, {});
   }
 
   async init(value, mayOverlap) {
@@ -94,12 +118,14 @@ class Launcher {
       return failure(403, TWICE);
     }
     if (this.status !== 'ready') return failure(403, `System not ready, status is ${this.status}.`);
-    if (typeof value.code !== 'string' || !value.code || !value.main) return failure(403, NO_CODE);
+    const hasCode = this.isPlaced || (typeof value.code === 'string' && value.code);
+    if (!hasCode || !value.main) return failure(403, NO_CODE);
     this.status = 'starting';
     const runs = mayOverlap ? new (require('./overlapping.js').Runs)() : null;
     for (const [key, item] of Object.entries(value.env || {})) process.env[key] = textOf(item);
     try {
-      this.main = value.binary ? await loadArchive(value.code, value.main) : loadText(value.code, value.main);
+      if (value.binary && !this.isPlaced) unpack(value.code);
+      this.main = value.binary ? await loadArchive(value.main) : loadText(value.code, value.main);
       if (typeof this.main !== 'function') throw `Action entrypoint '${value.main}' is not a function.`;
       this.status = 'ready';
       if (runs) runs.begin();
@@ -197,12 +223,16 @@ function loadText(code, main) {
   return vm.runInThisContext(`(function(){${code}\n;return ${probe}\n})`, { filename: file })();
 }
 
-/** The function that an archive exports. */
-async function loadArchive(code, main) {
+/** Extracts an archive of either kind. */
+function unpack(code) {
   const data = Buffer.from(code, 'base64');
   if (data.length > 3 && data.readUInt32LE(0) === 0x04034b50) unpackZip(data);
   else if (data.length > 2 && data.readUInt16BE(0) === 0x1f8b) unpackTar(zlib.gunzipSync(data, room()));
   else throw UNKNOWN_ARCHIVE;
+}
+
+/** The function that an unpacked archive exports. */
+async function loadArchive(main) {
   process.chdir(ACTION);
   const file = path.join(ACTION, 'index.js');
   if (!fs.existsSync(path.join(ACTION, 'package.json')) && !fs.existsSync(file)) throw NO_ENTRY;

@@ -12,6 +12,8 @@ REPLY: Final = struct.Struct(">IHI")
 """Of a reply: length, status, number of its question."""
 
 INIT_SHARED: Final = ord("C")
+PREPARE: Final = ord("P")
+PLACED: Final = ord("L")
 RUN: Final = ord("R")
 SHARED: Final = 202
 """The code is loaded, and its runs overlap from now on."""

@@ -8,6 +8,9 @@ can be taken. Output is flushed before a reply is sent, so what was written befo
 read when it arrives.
 
 Runs are answered one after the other, unless they may overlap and `main` is `async def`.
+
+Kind `P` has an archive unpacked and compiled that this process will not run; `L` says that
+the archive of the init to come is unpacked already, by such a process.
 """
 
 from __future__ import annotations
@@ -21,8 +24,8 @@ from typing import Any, Final
 
 from sabayon.runtimes.python.chance import renew
 from sabayon.runtimes.python.context import mark_output
-from sabayon.runtimes.python.frames import HEAD, INIT_SHARED, REPLY, RUN, SHARED
-from sabayon.runtimes.python.loading import MODULE, NOT_COMPILED, InitFailedError, load
+from sabayon.runtimes.python.frames import HEAD, INIT_SHARED, PLACED, PREPARE, REPLY, RUN, SHARED
+from sabayon.runtimes.python.loading import MODULE, NOT_COMPILED, InitFailedError, load, prepare_archive
 from sabayon.runtimes.python.output import flush, open_output, tell, write
 from sabayon.runtimes.python.overlapping import can_overlap, serve
 from sabayon.runtimes.python.replies import EXITED, TOO_DEEP, Reply, failure, raised, returned, text_of
@@ -34,9 +37,12 @@ NO_CODE: Final = "Missing main/no code to execute."
 TWICE: Final = "Cannot initialize the action more than once."
 NOT_INITIALIZED: Final = "no action defined yet"
 
+Confine = Callable[[], None]
+"""Gives up what only the time before the code needs."""
 
-def prepare(*, has_dependencies: bool) -> Callable[[int], None]:
-    """What can be done before a fork, for all launchers at once; what to call after it, with the frame socket.
+
+def prepare(*, has_dependencies: bool) -> Callable[[int, Confine], None]:
+    """What can be done before a fork, for all launchers at once; what to call after it, see `main`.
 
     Descriptors 1 and 2 must be pipes. has_dependencies: others' modules have been imported, and may have drawn numbers.
 
@@ -53,16 +59,18 @@ def prepare(*, has_dependencies: bool) -> Callable[[int], None]:
     return _renew_and_run if has_dependencies else main
 
 
-def _renew_and_run(fd: int) -> None:
+def _renew_and_run(fd: int, confine: Confine) -> None:
     renew()
-    main(fd)
+    main(fd, confine)
 
 
-def main(fd: int) -> None:
-    """Answer frames until the other end closes."""
+def main(fd: int, confine: Confine) -> None:
+    """Answer frames on `fd` until the other end closes. confine: called before the first question is looked at."""
     launcher = Launcher()
     write(fd, REPLY.pack(0, 200, 0))
-    while head := _read(fd, HEAD.size):
+    head = _read(fd, HEAD.size)
+    confine()
+    while head:
         length, kind, number = HEAD.unpack(head)
         status, body = _answer(launcher, kind, _read(fd, length))
         flush()
@@ -70,6 +78,7 @@ def main(fd: int) -> None:
         if status == SHARED and launcher.function is not None:
             serve(fd, launcher.function)
             return
+        head = _read(fd, HEAD.size)
 
 
 def _answer(launcher: Launcher, kind: int, body: bytes) -> Reply:
@@ -77,7 +86,21 @@ def _answer(launcher: Launcher, kind: int, body: bytes) -> Reply:
         request = json.loads(body)
     except RecursionError:
         return failure(502, TOO_DEEP)
-    return launcher.run(request) if kind == RUN else launcher.init(request["value"], may_overlap=kind == INIT_SHARED)
+    if kind == RUN:
+        return launcher.run(request)
+    if kind == PREPARE:
+        return _prepared(request["value"]["code"])
+    if kind == PLACED:
+        return launcher.place()
+    return launcher.init(request["value"], may_overlap=kind == INIT_SHARED)
+
+
+def _prepared(code: str) -> Reply:
+    try:
+        prepare_archive(code)
+    except InitFailedError as error:
+        return failure(502, str(error))
+    return 200, b"{}"
 
 
 def _read(fd: int, length: int) -> bytes:
@@ -97,8 +120,14 @@ class Launcher:
 
     def __init__(self, function: Callable[..., Any] | None = None) -> None:
         self.function = function
+        self._is_placed = False
         self._is_initialized = False
         self._runner: asyncio.Runner | None = None
+
+    def place(self) -> Reply:
+        """The archive is in its folder."""
+        self._is_placed = True
+        return 200, b"{}"
 
     def init(self, value: dict[str, Any], *, may_overlap: bool) -> Reply:
         """Load the code. A failure leaves the launcher unusable. The status says whether runs will overlap."""
@@ -106,7 +135,7 @@ class Launcher:
             tell(TWICE)
             return failure(403, TWICE)
         code = value.get("code")
-        if not isinstance(code, str) or not code:
+        if not self._is_placed and (not isinstance(code, str) or not code):
             return failure(403, NO_CODE)
         self._is_initialized = True
         if may_overlap:
@@ -114,6 +143,7 @@ class Launcher:
         for key, item in (value.get("env") or {}).items():
             os.environ[key] = text_of(item)
         try:
+            code = None if self._is_placed else code
             self.function = load(code, bool(value.get("binary")), value.get("main") or "main")
         except InitFailedError as error:
             return failure(502, str(error))

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from sabayon.runtimes.python.compiling import compile_modules
 from sabayon.runtimes.python.output import tell, trace
 
 ACTION: Final = "/action"
@@ -28,11 +29,22 @@ class InitFailedError(Exception):
     """The action cannot be started. The reason has been printed to its log; the text is the reply's."""
 
 
-def load(code: str, is_binary: bool, entry: str) -> Callable[..., Any]:
-    """The function to call. Raises InitFailedError, the reason told."""
+def prepare_archive(code: str) -> None:
+    """Unpack an archive and compile its modules, for other processes to load. Raises InitFailedError."""
+    _unpack(code)
+    compile_modules(ACTION)
+
+
+def load(code: str | None, is_binary: bool, entry: str) -> Callable[..., Any]:
+    """The function to call; `code` is None for an archive that has been unpacked.
+
+    Raises InitFailedError, the reason told.
+    """
     if ACTION not in sys.path:
         sys.path.insert(0, ACTION)
-    path, source = _unpack(code) if is_binary else _save(code)
+    if code is not None and is_binary:
+        _unpack(code)
+    path, source = _open_archive() if code is None or is_binary else _save(code)
     try:
         compiled = compile(source, path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
@@ -66,14 +78,18 @@ def _save(code: str) -> tuple[str, str]:
     return path, code
 
 
-def _unpack(code: str) -> tuple[str, bytes]:
-    """Extract the archive; the path of its main module, and the source. Raises InitFailedError, the reason told."""
+def _unpack(code: str) -> None:
+    """Extract the archive. Raises InitFailedError, the reason told."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(code)))
         _extract(archive, archive.infolist())
     except Exception as error:  # a damaged archive makes zipfile and zlib raise nearly anything
         tell(f"The archive cannot be unpacked: {error}")
         raise InitFailedError(NOT_COMPILED) from error
+
+
+def _open_archive() -> tuple[str, bytes]:
+    """The path of the archive's main module, and the source. Raises InitFailedError, the reason told."""
     os.chdir(ACTION)
     _activate_virtualenv()
     for name in ("__main__.py", f"{MODULE}.py", "exec"):

@@ -16,14 +16,24 @@ from typing import Any, Final
 
 from sabayon.deadlines import Deadlines
 from sabayon.runtimes.manifest import Interpreter, find_interpreters
-from sabayon.sandbox.base import DependenciesUnusable, Egress, Logs, Reply, SandboxDied, SandboxSpec, SandboxUnavailable
+from sabayon.sandbox.base import (
+    Code,
+    DependenciesUnusable,
+    Egress,
+    Logs,
+    Reply,
+    SandboxDied,
+    SandboxSpec,
+    SandboxUnavailable,
+)
 from sabayon.sandbox.native import landlock, linux, seccomp
 from sabayon.sandbox.native.cgroups import Cgroups, Group, find_hierarchies
+from sabayon.sandbox.native.code import CodeCache, Lease, open_cache
 from sabayon.sandbox.native.dependencies import WHERE, DependencySet, SetZygotes
 from sabayon.sandbox.native.egress import Ways
 from sabayon.sandbox.native.handles import Start, Started
 from sabayon.sandbox.native.keeper import ZygoteKeeper
-from sabayon.sandbox.native.link import INIT, INIT_SHARED, RUN, SHARED, Link
+from sabayon.sandbox.native.link import INIT, INIT_SHARED, PLACED, PREPARE, RUN, SHARED, Link
 from sabayon.sandbox.native.output import Output
 
 logger = logging.getLogger("sabayon.sandbox")
@@ -33,6 +43,9 @@ FIRST_UID: Final = 200_000
 UIDS: Final = 50_000
 PROCESSES: Final = 128
 """Threads count too: Node.js needs a dozen."""
+
+BUILDER_SHARES: Final = 128
+"""Of the processor, a quarter of what the smallest action has: nobody needs to wait for a builder."""
 
 PER_NAMESPACE_COUNTS: Final = (5, 14)
 """Before this kernel RLIMIT_NPROC counts all that the user runs on the machine, which is no measure of a sandbox."""
@@ -55,6 +68,7 @@ class NativeDriver:
     result_limit_bytes: how much of a reply is kept.
     egress: the most that sandboxes may reach; it comes down to nothing where this host cannot give it.
     dependency_sets: the folder of the sets, see `dependencies`.
+    code_cache_bytes: for archives that sandboxes share; with 0, and where this host cannot share, each has its own.
     """
 
     def __init__(
@@ -65,6 +79,7 @@ class NativeDriver:
         result_limit_bytes: int,
         egress: Egress = Egress.NONE,
         dependency_sets: Path | None = None,
+        code_cache_bytes: int = 0,
         interpreters: Mapping[str, Interpreter] | None = None,
     ) -> None:
         self._interpreters = dict(find_interpreters() if interpreters is None else interpreters)
@@ -72,6 +87,8 @@ class NativeDriver:
         self._serve_api = serve_api
         self._result_limit = result_limit_bytes
         self._egress = egress
+        self._code_cache_bytes = code_cache_bytes
+        self._codes: CodeCache | None = None
         self._is_root = os.geteuid() == 0
         self._ways: Ways | None = None
         self._cgroups: Cgroups | None = None
@@ -104,6 +121,8 @@ class NativeDriver:
         self._deadlines = Deadlines()
         self._start_cgroups()
         await self._start_ways()
+        if self._is_root and self._code_cache_bytes:
+            self._codes = await open_cache(self._code_cache_bytes, self._create_builder)
         for kind, interpreter in self._interpreters.items():
             self._keepers[kind] = self._keeper(interpreter)
         results = await asyncio.gather(*(k.start() for k in self._keepers.values()), return_exceptions=True)
@@ -161,6 +180,10 @@ class NativeDriver:
             self._ways = Ways(Egress.NONE, api_port=self._api_port)
             await self._ways.start()
 
+    def _codes_for(self, kind: str) -> CodeCache | None:
+        """None for programs in a Landlock domain: they could not write what is mounted afterwards."""
+        return None if self._interpreters[kind].argv and landlock.version() >= landlock.LEAST else self._codes
+
     async def create(self, spec: SandboxSpec) -> NativeSandbox:
         """A running sandbox without code. Raises SandboxUnavailable, DependenciesUnusable."""
         keeper = self._keepers.get(spec.kind)
@@ -173,14 +196,22 @@ class NativeDriver:
         zygote = await self._sets.take(spec.kind, spec.dependencies)
         return await self._create(spec, zygote.keeper, partial(self._sets.give_back, zygote))
 
-    async def _create(self, spec: SandboxSpec, keeper: ZygoteKeeper, release: Callable[[], None]) -> NativeSandbox:
-        """release: called once, when the sandbox has ended or could not be made."""
+    async def _create_builder(self, spec: SandboxSpec) -> NativeSandbox:
+        keeper = self._keepers.get(spec.kind)
+        if keeper is None or self._is_closed:
+            raise SandboxUnavailable("the driver is closed")
+        return await self._create(spec, keeper, lambda: None, BUILDER_SHARES)
+
+    async def _create(
+        self, spec: SandboxSpec, keeper: ZygoteKeeper, release: Callable[[], None], cpu_shares: int = 0
+    ) -> NativeSandbox:
+        """release: called once, when the sandbox has ended or could not be made. cpu_shares: 0 for as its memory."""
         name = f"{os.getpid()}-{next(self._numbers)}"
         uid = next(uid for uid in self._uids if uid not in self._taken_uids)
         self._taken_uids.add(uid)
         group = None
         try:
-            group = self._group(name, spec.memory_mb)
+            group = self._group(name, spec.memory_mb, cpu_shares or max(64, spec.memory_mb * 4))
             started = await self._begun(keeper, self._start(spec, uid), self.egress.narrowed(spec.egress), group)
         except BaseException:
             self._taken_uids.discard(uid)
@@ -195,7 +226,18 @@ class NativeDriver:
             release()
 
         stop_api = self._serve_api(started.listener)
-        sandbox = NativeSandbox(name, started, group, self._result_limit, self._deadlines, stop_api, gone)
+        sandbox = NativeSandbox(
+            name,
+            uid,
+            started,
+            group,
+            self._result_limit,
+            self._deadlines,
+            stop_api,
+            gone,
+            spec.kind,
+            self._codes_for(spec.kind),
+        )
         self._sandboxes[name] = sandbox
         try:
             await sandbox.boot()
@@ -214,13 +256,11 @@ class NativeDriver:
             raise
         return await keeper.begin(start, joins, prepared)
 
-    def _group(self, name: str, memory_mb: int) -> Group | None:
+    def _group(self, name: str, memory_mb: int, cpu_shares: int) -> Group | None:
         if self._cgroups is None:
             return None
         try:
-            return self._cgroups.create(
-                name, memory_bytes=memory_mb * MB, processes=PROCESSES, cpu_shares=max(64, memory_mb * 4)
-            )
+            return self._cgroups.create(name, memory_bytes=memory_mb * MB, processes=PROCESSES, cpu_shares=cpu_shares)
         except OSError as error:
             raise SandboxUnavailable(f"cannot make a cgroup: {error}") from error
 
@@ -252,6 +292,8 @@ class NativeDriver:
         for keeper in self._keepers.values():
             await keeper.aclose()
         await self._sets.aclose()
+        if self._codes is not None:
+            await self._codes.aclose()
         if self._cgroups is not None:
             await asyncio.to_thread(self._cgroups.close)
         if self._ways is not None:
@@ -264,18 +306,25 @@ class NativeSandbox:
     def __init__(
         self,
         name: str,
+        uid: int,
         started: Started,
         group: Group | None,
         result_limit_bytes: int,
         deadlines: Deadlines,
         stop_api: Callable[[], None],
         on_destroyed: Callable[[], None],
+        kind: str,
+        codes: CodeCache | None,
     ) -> None:
         self._name = name
+        self.uid = uid
         self._started = started
         self._group = group
         self._stop_api = stop_api
         self._on_destroyed = on_destroyed
+        self._kind = kind
+        self._codes = codes
+        self._lease: Lease | None = None
         self._output = Output(started.stdout, started.stderr)
         self._link = Link(result_limit_bytes, deadlines, self._died)
         self._destroying: asyncio.Task[None] | None = None
@@ -312,6 +361,23 @@ class NativeSandbox:
     @property
     def is_shared(self) -> bool:
         return self._is_shared
+
+    def pidfd(self) -> int:
+        """A descriptor of its first process, for the caller to close. Raises SandboxDied."""
+        if self._destroying is not None:
+            raise SandboxDied("the sandbox is being destroyed")
+        return os.dup(self._started.pidfd)
+
+    async def prepare(self, body: bytes, timeout_s: float) -> Reply:
+        """Have the launcher unpack an archive for other sandboxes. Raises SandboxDied, SandboxTimeout."""
+        return await self._link.ask(PREPARE, body, timeout_s, 0)
+
+    async def place(self, code: Code) -> bool:
+        self._lease = await self._codes.lease(self._kind, code) if self._codes else None
+        if self._lease is None or not await self._lease.show(self):
+            return False
+        await self._link.ask(PLACED, b"{}", _BOOT_S, 0)
+        return True
 
     async def init(self, body: bytes, timeout_s: float, concurrency: int = 1) -> Reply:
         if concurrency == 1:
@@ -372,6 +438,8 @@ class NativeSandbox:
             logger.error("%s was killed and does not end", self._name)
         if self._group is not None:
             await _remove(self._group)
+        if self._lease is not None:
+            self._lease.give_back()
         self._on_destroyed()
 
 

@@ -19,6 +19,12 @@ INIT: Final = b"I"
 INIT_SHARED: Final = b"C"
 """As INIT, for code whose runs may overlap."""
 
+PREPARE: Final = b"P"
+"""Unpack code for other sandboxes, and run nothing of it."""
+
+PLACED: Final = b"L"
+"""The code is in its folder, as PREPARE leaves it; the INIT to come is without."""
+
 RUN: Final = b"R"
 SHARED: Final = 202
 """The status with which a launcher tells that the code is loaded and that its runs will overlap."""

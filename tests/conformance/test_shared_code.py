@@ -1,0 +1,336 @@
+"""Archives that sandboxes share: nobody can tell but by the time it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from sabayon.sandbox.base import Code, Reply, Sandbox, SandboxSpec
+from sabayon.sandbox.native import landlock
+from tests.conformance.sandbox_stage import (
+    PYTHON,
+    Stage,
+    error_of,
+    init_body,
+    run_body,
+    texts,
+    what_is_there,
+    zipped,
+)
+
+pytestmark = pytest.mark.usefixtures("as_root")
+
+MB = 1024 * 1024
+PADDING = os.urandom(16384)
+"""Small archives are not shared."""
+
+PYTHON_LOOK = """
+import os, sys
+sys.path.append("/action/other")
+import a.deep
+
+def main(args):
+    found = {}
+    for folder, _, names in os.walk("."):
+        for name in names:
+            path = os.path.join(folder, name)
+            entry = os.stat(path)
+            found[path] = [oct(entry.st_mode), entry.st_uid == os.getuid(), entry.st_gid == os.getgid(), entry.st_size]
+    compiled = [path for path in found if "__pycache__" in path]
+    for path in compiled: del found[path]
+    folder = os.stat("/action")
+    return {
+        "found": found, "cwd": os.getcwd(), "file": __file__, "module": a.deep.__file__,
+        "folder": [oct(folder.st_mode), folder.st_uid == os.getuid()], "compiled": bool(compiled),
+    }
+"""
+NODE_LOOK = """
+const fs = require('fs');
+exports.main = () => {
+  const found = {};
+  for (const name of fs.readdirSync('.', { recursive: true })) {
+    const entry = fs.lstatSync(name);
+    if (!entry.isDirectory()) found[name] = [entry.mode, entry.uid === process.getuid(), entry.size];
+  }
+  return { found, cwd: process.cwd(), file: __filename, module: require('a/deep').file };
+};
+"""
+PYTHON_FILES = {"__main__.py": PYTHON_LOOK, "a/__init__.py": "", "a/deep.py": "", "a/data": PADDING}
+NODE_FILES = {
+    "index.js": NODE_LOOK,
+    "node_modules/a/deep.js": "exports.file = __filename;",
+    "node_modules/a/data": PADDING,
+}
+
+WRITE = """
+import os
+
+def main(args):
+    seen = [open("/action/" + name).read() if os.path.exists("/action/" + name) else "" for name in ("kept", "new")]
+    with open("/action/kept", "a") as file: file.write("changed")
+    with open("/action/new", "w") as file: file.write("new")
+    os.chmod("/action/kept", 0o755)
+    os.unlink("/action/gone")
+    os.rename("/action/folder/moved", "/action/folder/there")
+    return {"seen": seen}
+"""
+WRITE_FILES = {"__main__.py": WRITE, "kept": "as sent", "gone": "", "folder/moved": "", "data": PADDING}
+
+
+class Archive:
+    """An archive as the invoker hands it over; counts how often it was read."""
+
+    def __init__(self, archive: bytes, version: str = "guest/a@1") -> None:
+        self.archive = archive
+        self.reads = 0
+        self.code = Code(version, self._read)
+
+    async def _read(self) -> str:
+        self.reads += 1
+        return base64.b64encode(self.archive).decode()
+
+    async def into(self, sandbox: Sandbox) -> tuple[bool, Reply]:
+        """Whether it was shared, and what `init` answered."""
+        is_placed = await sandbox.place(self.code)
+        body = json.dumps({"value": {"name": "a", "main": "main", "binary": True}}).encode()
+        return is_placed, await sandbox.init(body if is_placed else init_body(self.archive), 20)
+
+
+@asynccontextmanager
+async def initialized(stage: Stage, archive: Archive, kind: str = PYTHON) -> AsyncIterator[tuple[bool, Sandbox]]:
+    async with stage.sandbox(kind) as sandbox:
+        is_placed, reply = await archive.into(sandbox)
+        assert reply.status == 200, (reply, texts(sandbox))
+        yield is_placed, sandbox
+
+
+async def answers(stage: Stage, archive: Archive, kind: str = PYTHON, number: int = 3) -> list[tuple[bool, Any]]:
+    """Of sandboxes one after the other: whether the archive was shared, and the result of a run."""
+    found = []
+    for _ in range(number):
+        async with initialized(stage, archive, kind) as (is_placed, sandbox):
+            reply = await sandbox.run(run_body(), 10)
+            assert reply.status == 200, (reply, texts(sandbox))
+            found.append((is_placed, json.loads(reply.body)))
+    return found
+
+
+@pytest.fixture
+def small() -> Iterator[Stage]:
+    """A driver that has room for two archives of 3 MB."""
+    stage = Stage(code_cache_bytes=8 * MB)
+    yield stage
+    stage.close()
+
+
+def test_python_code_finds_its_folder_as_if_it_had_unpacked_it(stage: Stage) -> None:
+    (first, own), (second, shown), (third, again) = stage.run(answers(stage, Archive(zipped(PYTHON_FILES), "python")))
+    assert (first, second, third) == (False, True, True)
+    assert (own.pop("compiled"), shown.pop("compiled"), again.pop("compiled")) == (False, True, True)
+    assert own == shown == again
+    assert len(own["found"]) == len(PYTHON_FILES)
+
+
+def test_javascript_finds_its_folder_as_if_it_had_unpacked_it(stage: Stage, nodejs: str) -> None:
+    archive = Archive(zipped(NODE_FILES, links={"node_modules/.bin/deep": "../a/deep.js"}), "nodejs")
+    (first, own), (second, shown), (third, again) = stage.run(answers(stage, archive, nodejs))
+    can_share = landlock.version() < landlock.LEAST
+    assert (first, second, third) == (False, can_share, can_share)
+    assert own == shown == again
+    assert len(own["found"]) == len(NODE_FILES) + 1
+
+
+def test_what_code_changes_in_its_folder_is_its_own(stage: Stage) -> None:
+    outcomes = stage.run(answers(stage, Archive(zipped(WRITE_FILES), "write"), number=4))
+    assert outcomes == [(is_placed, {"seen": ["as sent", ""]}) for is_placed in (False, True, True, True)]
+
+
+def test_two_sandboxes_at_a_time_see_nothing_of_each_others_changes(stage: Stage) -> None:
+    async def scenario() -> None:
+        archive = Archive(zipped(WRITE_FILES), "beside")
+        await answers(stage, archive, number=2)
+        async with initialized(stage, archive) as (_, one), initialized(stage, archive) as (_, other):
+            for sandbox in (one, other):
+                assert json.loads((await sandbox.run(run_body(), 5)).body) == {"seen": ["as sent", ""]}
+
+    stage.run(scenario())
+
+
+def test_a_traceback_quotes_the_line_of_a_compiled_module(stage: Stage) -> None:
+    async def scenario() -> None:
+        files = {
+            "__main__.py": "import helper\ndef main(args): return helper.fail()",
+            "helper.py": "def fail():\n    raise ValueError('no')",
+            "data": PADDING,
+        }
+        archive = Archive(zipped(files), "traceback")
+        for expected in (False, True):
+            async with initialized(stage, archive) as (is_placed, sandbox):
+                assert is_placed is expected
+                assert error_of(await sandbox.run(run_body(), 5)) == "no"
+                lines = texts(sandbox, "stderr")
+                assert '  File "/action/helper.py", line 2, in fail' in lines
+                assert "    raise ValueError('no')" in lines
+
+    stage.run(scenario())
+
+
+def test_a_virtual_environment_is_activated(stage: Stage) -> None:
+    activate = "import sys, os; sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(__file__)), 'lib'))"
+    files = {
+        "__main__.py": "import inner\ndef main(args): return {'n': inner.N}",
+        "virtualenv/bin/activate_this.py": activate,
+        "virtualenv/lib/inner.py": "N = 1",
+        "data": PADDING,
+    }
+    assert stage.run(answers(stage, Archive(zipped(files), "virtualenv"), number=2)) == [
+        (False, {"n": 1}),
+        (True, {"n": 1}),
+    ]
+
+
+def test_a_module_that_cannot_be_compiled_fails_where_it_is_imported(stage: Stage) -> None:
+    code = (
+        "def main(args):\n  try:\n    import broken\n  except SyntaxError as error:\n    return {'error': str(error)}"
+    )
+    files = {"__main__.py": code, "broken.py": "def (", "data": PADDING}
+    (first, own), (second, shown) = stage.run(answers(stage, Archive(zipped(files), "broken"), number=2))
+    assert (first, second) == (False, True)
+    assert own == shown == {"error": "invalid syntax (broken.py, line 1)"}
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        PADDING,
+        zipped({"../../tmp/x": PADDING, "__main__.py": "", "index.js": ""}),
+        zipped({"/tmp/x": PADDING, "__main__.py": "", "index.js": ""}),
+        zipped({"other": PADDING}),
+        zipped({"__main__.py": "", "index.js": "", "x": bytes(300 * MB)}),
+        zipped({"__main__.py": "1/0", "index.js": "throw new Error('no')", "data": PADDING}),
+        zipped({"__main__.py": "1", "data": PADDING, "index.js": ""}, links={"shadow": "/etc/shadow"}),
+        zipped({"__main__.py": "", "index.js": "", **{f"{n}": "" for n in range(66_000)}}),
+    ],
+    ids=["no archive", "a path up", "an absolute path", "no main", "a bomb", "a failing main", "a link", "many files"],
+)
+@pytest.mark.parametrize("language", ["python", "nodejs"])
+def test_what_is_wrong_with_an_archive_is_said_as_without_sharing(
+    stage: Stage, nodejs: str, language: str, archive: bytes
+) -> None:
+    async def scenario() -> None:
+        kind = PYTHON if language == "python" else nodejs
+        offered = Archive(archive, f"wrong {len(archive)}")
+        heard = []
+        for _ in range(2):
+            async with stage.sandbox(kind, memory_mb=512) as sandbox:
+                reply = (await offered.into(sandbox))[1]
+                heard.append((reply.status, reply.body, texts(sandbox)))
+        async with stage.sandbox(kind, memory_mb=512) as sandbox:
+            reply = await sandbox.init(init_body(archive), 20)
+            assert reply.status == 502
+            assert heard == [(reply.status, reply.body, texts(sandbox))] * 2
+
+    stage.run(scenario())
+
+
+def test_who_comes_while_an_archive_is_unpacked_waits_for_it(stage: Stage) -> None:
+    async def scenario() -> None:
+        archive = Archive(zipped(PYTHON_FILES, links={"unlike": "others"}), "together")
+        sandboxes = [await stage.driver.create(SandboxSpec(PYTHON, 128)) for _ in range(6)]
+        outcomes = await asyncio.gather(*(sandbox.place(archive.code) for sandbox in sandboxes))
+        assert sorted(outcomes) == [False] + [True] * 5
+        assert archive.reads <= 2
+        for sandbox in sandboxes:
+            await sandbox.destroy("the test is over")
+
+    stage.run(scenario())
+
+
+def test_an_archive_that_is_known_is_not_read_again_and_another_version_of_it_is_not_unpacked_again(
+    stage: Stage,
+) -> None:
+    async def scenario() -> None:
+        content = zipped(PYTHON_FILES, links={"known": "others"})
+        first, second = Archive(content, "known@1"), Archive(content, "known@2")
+        await answers(stage, first, number=2)
+        known = first.reads
+        assert [is_placed for is_placed, _ in await answers(stage, first)] == [True] * 3
+        assert first.reads == known
+        assert [is_placed for is_placed, _ in await answers(stage, second)] == [True] * 3
+        assert second.reads == 1
+
+    stage.run(scenario())
+
+
+def test_a_small_archive_is_not_worth_sharing(stage: Stage) -> None:
+    archive = Archive(zipped({"__main__.py": "def main(args): return {}"}), "small")
+    assert stage.run(answers(stage, archive)) == [(False, {})] * 3
+
+
+def test_the_longest_unused_archive_makes_room_and_one_in_use_does_not(small: Stage) -> None:
+    def archive(number: int) -> Archive:
+        files = {"__main__.py": f"def main(args): return {{'n': {number}}}", "data": os.urandom(3 * MB)}
+        return Archive(zipped(files), f"room {number}")
+
+    async def scenario() -> None:
+        one, two, three = archive(1), archive(2), archive(3)
+        assert await answers(small, one, number=2) == [(False, {"n": 1}), (True, {"n": 1})]
+        async with initialized(small, one) as (_, holder):
+            assert [is_placed for is_placed, _ in await answers(small, two, number=2)] == [False, True]
+            assert [is_placed for is_placed, _ in await answers(small, three, number=2)] == [False, True]
+            assert [is_placed for is_placed, _ in await answers(small, one, number=1)] == [True]
+            assert [is_placed for is_placed, _ in await answers(small, two, number=2)] == [False, True]
+            assert (await holder.run(run_body(), 5)).body == b'{"n":1}'
+
+    small.run(scenario())
+
+
+def test_no_sandbox_sees_the_tree_of_another_archive_nor_the_layers_of_its_own(stage: Stage) -> None:
+    code = """
+def main(args):
+    with open("/proc/self/mountinfo") as file:
+        mounts = [line.split() for line in file]
+    return {"points": sorted(mount[4] for mount in mounts), "action": [m[5] for m in mounts if m[4] == "/action"]}
+"""
+
+    async def scenario() -> None:
+        archive = Archive(zipped({"__main__.py": code, "data": PADDING}), "mounts")
+        (_, own), (is_placed, shown) = await answers(stage, archive, number=2)
+        assert is_placed
+        assert shown["points"] == sorted([*own["points"], "/action"])
+        assert all({"nosuid", "nodev"} <= set(flags.split(",")) for flags in shown["action"])
+
+    stage.run(scenario())
+
+
+def test_shared_code_leaves_nothing_behind() -> None:
+    before = what_is_there()
+    stage = Stage()
+    stage.run(answers(stage, Archive(zipped(PYTHON_FILES)), number=2))
+    assert what_is_there().mounts == before.mounts
+    stage.close()
+    after = what_is_there()
+    assert (after.cgroups, after.processes, after.mounts) == (before.cgroups, before.processes, before.mounts)
+    assert after.open_files <= before.open_files
+
+
+def test_a_driver_that_is_closed_while_it_unpacks_leaves_nothing_behind() -> None:
+    before = what_is_there()
+    stage = Stage()
+
+    async def scenario() -> None:
+        archive = Archive(zipped({"__main__.py": "", **{f"m{n}.py": PADDING.hex() for n in range(200)}}))
+        async with stage.sandbox() as sandbox:
+            assert not await sandbox.place(archive.code)
+
+    stage.run(scenario())
+    stage.close()
+    after = what_is_there()
+    assert (after.cgroups, after.processes, after.mounts) == (before.cgroups, before.processes, before.mounts)
