@@ -37,8 +37,10 @@ class FailingArtifacts(MemoryArtifacts):
     """Entities on a disk that can be taken away."""
 
     is_available = True
+    reads = 0
 
     async def read_code(self, id: str, revision: int) -> str | None:
+        self.reads += 1
         if not self.is_available:
             raise StoreUnavailable("the disk is gone")
         return await super().read_code(id, revision)
@@ -158,6 +160,39 @@ def test_an_action_can_narrow_what_its_container_reaches_and_not_widen_it(annota
     scenario()
 
 
+def init_of(sandbox: ScriptedSandbox) -> Any:
+    return msgspec.json.decode(sandbox.inits[0])["value"]
+
+
+@on_stage
+async def test_text_goes_by_init(stage: Stage) -> None:
+    await stage.result()
+    (sandbox,) = stage.driver.made
+    assert sandbox.offered == []
+    assert init_of(sandbox)["code"] == "code"
+
+
+@on_stage
+async def test_an_archive_that_the_driver_does_not_put_in_place_goes_by_init_and_is_read_once(stage: Stage) -> None:
+    stage.action = replace(stage.action, exec=replace(stage.action.exec, binary=True))
+    await stage.result()
+    (sandbox,) = stage.driver.made
+    assert sandbox.offered == [f"acme/a@{stage.revision}"]
+    assert (init_of(sandbox)["code"], init_of(sandbox)["binary"]) == ("code", True)
+    assert stage.artifacts.reads == 1
+
+
+@on_stage
+async def test_an_archive_that_the_driver_has_in_place_is_not_read(stage: Stage) -> None:
+    stage.action = replace(stage.action, exec=replace(stage.action.exec, binary=True))
+    stage.driver.ready.add(f"acme/a@{stage.revision}")
+    await stage.result()
+    (sandbox,) = stage.driver.made
+    assert "code" not in init_of(sandbox)
+    assert init_of(sandbox)["binary"]
+    assert stage.artifacts.reads == 0
+
+
 @on_stage
 async def test_an_activation_whose_warm_container_has_gone_runs_in_another_one(stage: Stage) -> None:
     await stage.result()
@@ -255,13 +290,19 @@ def test_an_action_beyond_the_limits_of_its_caller_is_not_run(own: NamespaceLimi
     test()
 
 
-@on_stage
-async def test_code_that_was_changed_or_removed_since_is_not_run(stage: Stage) -> None:
-    text = "Action version is not compatible and cannot be invoked."
-    assert await stage.result(revision=stage.revision - 1) == (Outcome.WHISK_ERROR, {"error": text})
-    text = "Action could not be found or may have been deleted."
-    gone = replace(stage.action, name="gone")
-    assert await stage.result(action=gone) == (Outcome.APPLICATION_ERROR, {"error": text})
+@pytest.mark.parametrize("binary", [False, True])
+def test_code_that_was_changed_or_removed_since_is_not_run(binary: bool) -> None:
+    @on_stage
+    async def test(stage: Stage) -> None:
+        stage.action = replace(stage.action, exec=replace(stage.action.exec, binary=binary))
+        old, gone = stage.revision - 1, replace(stage.action, name="gone")
+        stage.driver.ready = {f"acme/a@{old}", f"acme/gone@{stage.revision}"}
+        text = "Action version is not compatible and cannot be invoked."
+        assert await stage.result(revision=old) == (Outcome.WHISK_ERROR, {"error": text})
+        text = "Action could not be found or may have been deleted."
+        assert await stage.result(action=gone) == (Outcome.APPLICATION_ERROR, {"error": text})
+
+    test()
 
 
 @on_stage

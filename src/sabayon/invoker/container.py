@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import msgspec
@@ -14,6 +13,7 @@ from sabayon.bus.base import ActivationMessage
 from sabayon.entity.action import Action
 from sabayon.entity.activation import Outcome, Response, error_response
 from sabayon.entity.limits import MB
+from sabayon.invoker.code import CodeStore
 from sabayon.invoker.outcome import Limits, died, init_failure, run_response, timed_out
 from sabayon.invoker.record import Times
 from sabayon.runtimes.manifest import can_overlap
@@ -48,18 +48,6 @@ class _Opened(NamedTuple):
     is_timeout: bool
     started_ms: int
     init_ms: int
-
-
-class CodeUnavailable(Exception):
-    """The action has changed or gone since it was accepted; `response` says which."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__(response)
-        self.response = response
-
-
-ReadCode = Callable[[ActivationMessage], Awaitable[str | None]]
-"""The code of a message's action. Raises CodeUnavailable."""
 
 
 class _InitValue(msgspec.Struct, omit_defaults=True):
@@ -152,7 +140,7 @@ class Container:
         self._is_doomed = self._is_doomed or not is_usable
         return self._is_doomed and not self._inside
 
-    async def run(self, message: ActivationMessage, limits: Limits, read_code: ReadCode) -> Ended:
+    async def run(self, message: ActivationMessage, limits: Limits, codes: CodeStore) -> Ended:
         """Make what is missing, then run once.
 
         Raises SandboxUnavailable, DependenciesUnusable, SandboxDied and CodeUnavailable, all before anything ran.
@@ -162,7 +150,7 @@ class Container:
         if not self._is_initialized:
             is_first = self._opening is None
             if self._opening is None:
-                opened = await self._open_for_all(message, limits, read_code, number)
+                opened = await self._open_for_all(message, limits, codes, number)
             else:
                 opened = await asyncio.shield(self._opening)
             if opened.failure is not None:
@@ -175,12 +163,12 @@ class Container:
             return await self._run(message, limits, number, opened)
 
     async def _open_for_all(
-        self, message: ActivationMessage, limits: Limits, read_code: ReadCode, number: int
+        self, message: ActivationMessage, limits: Limits, codes: CodeStore, number: int
     ) -> _Opened:
         """Open it for run `number` and for those that come meanwhile. Raises as `run` does."""
         self._opening = asyncio.get_running_loop().create_future()
         try:
-            opened = await self._open(message, limits, read_code, number)
+            opened = await self._open(message, limits, codes, number)
         except Exception as error:
             self._opening.set_exception(error)
             self._opening.exception()  # it is no mistake if nobody waits for it
@@ -188,14 +176,14 @@ class Container:
         self._opening.set_result(opened)
         return opened
 
-    async def _open(self, message: ActivationMessage, limits: Limits, read_code: ReadCode, number: int) -> _Opened:
+    async def _open(self, message: ActivationMessage, limits: Limits, codes: CodeStore, number: int) -> _Opened:
         """Make the sandbox if there is none, and load the code. Raises as `run` does."""
         if self._sandbox is None:
             await self.start()
         assert self._sandbox is not None
         await self._wake(self._sandbox)
         self._sandbox.limit_logs(message.action.limits.logs * MB, number)
-        code = await read_code(message)
+        code = await codes.hand_over(message, self._sandbox)
         started_ms, started = _now_ms(), time.monotonic()
         failure, is_timeout = await self._init(self._sandbox, message, limits, code)
         if concurrency_of(message.action) > 1 and not self._sandbox.is_shared:

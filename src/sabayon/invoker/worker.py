@@ -13,8 +13,9 @@ from sabayon.bus.base import ActivationMessage
 from sabayon.entity.activation import Activation, Outcome, Response, StoredActivation, error_response, stored
 from sabayon.entity.limits import EffectiveLimits, SystemLimits, effective_limits, limits_out_of_bounds
 from sabayon.entity.manifest import BLACKBOX
-from sabayon.errors import Corrupt, SabayonError, StoreUnavailable
-from sabayon.invoker.container import CodeUnavailable, Container, Ended, concurrency_of
+from sabayon.errors import SabayonError, StoreUnavailable
+from sabayon.invoker.code import CodeStore, CodeUnavailable
+from sabayon.invoker.container import Container, Ended, concurrency_of
 from sabayon.invoker.instructions import Create, Instruction, Job, Key, Pause, Remove, Run
 from sabayon.invoker.logs import format_logs
 from sabayon.invoker.outcome import Limits
@@ -70,7 +71,7 @@ class Invoker:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._driver = driver
-        self._artifacts = artifacts
+        self._codes = CodeStore(artifacts)
         self._activations = activations
         self._limits = limits
         self._memory_mb = memory_mb
@@ -167,7 +168,7 @@ class Invoker:
         """How the activation ended; None when its container had gone already, and another one can run it."""
         nothing = Logs((), False)
         try:
-            return await container.run(message, self._limits_of(message), self._read_code)
+            return await container.run(message, self._limits_of(message), self._codes)
         except CodeUnavailable as unavailable:
             return Ended(unavailable.response, nothing, None, False, False)
         except DependenciesUnusable as error:
@@ -191,19 +192,6 @@ class Invoker:
     def _limits_of(self, message: ActivationMessage) -> Limits:
         allowed = self._allowed(message)
         return Limits(message.action.limits.timeout, allowed.payload_bytes, allowed.truncation_bytes)
-
-    async def _read_code(self, message: ActivationMessage) -> str | None:
-        id = message.action.entity_name.id
-        try:
-            code = await self._artifacts.read_code(id, message.revision)
-            if code is not None:
-                return code
-            if await self._artifacts.read(id) is None:
-                raise CodeUnavailable(error_response(Outcome.APPLICATION_ERROR, messages.ACTION_REMOVED))
-        except (Corrupt, StoreUnavailable) as error:
-            logger.error("activation %s tx=%s: %s", message.activation_id, message.transaction_id, error)
-            raise CodeUnavailable(error_response(Outcome.WHISK_ERROR, messages.ACTION_NOT_FETCHED)) from error
-        raise CodeUnavailable(error_response(Outcome.WHISK_ERROR, messages.ACTION_CHANGED))
 
     def _record(self, message: ActivationMessage, ended: Ended) -> Activation:
         if ended.times is None:
