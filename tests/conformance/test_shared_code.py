@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from sabayon.sandbox.base import Code, Reply, Sandbox, SandboxSpec
+from sabayon.sandbox.base import SandboxSpec
 from sabayon.sandbox.native import landlock
 from tests.conformance.sandbox_stage import (
     PYTHON,
@@ -24,13 +22,11 @@ from tests.conformance.sandbox_stage import (
     what_is_there,
     zipped,
 )
+from tests.conformance.shared_archive import PADDING, Archive, initialized
 
 pytestmark = pytest.mark.usefixtures("as_root")
 
 MB = 1024 * 1024
-PADDING = os.urandom(16384)
-"""Small archives are not shared."""
-
 PYTHON_LOOK = """
 import os, sys
 sys.path.append("/action/other")
@@ -82,33 +78,6 @@ def main(args):
     return {"seen": seen}
 """
 WRITE_FILES = {"__main__.py": WRITE, "kept": "as sent", "gone": "", "folder/moved": "", "data": PADDING}
-
-
-class Archive:
-    """An archive as the invoker hands it over; counts how often it was read."""
-
-    def __init__(self, archive: bytes, version: str = "guest/a@1") -> None:
-        self.archive = archive
-        self.reads = 0
-        self.code = Code(version, self._read)
-
-    async def _read(self) -> str:
-        self.reads += 1
-        return base64.b64encode(self.archive).decode()
-
-    async def into(self, sandbox: Sandbox) -> tuple[bool, Reply]:
-        """Whether it was shared, and what `init` answered."""
-        is_placed = await sandbox.place(self.code)
-        body = json.dumps({"value": {"name": "a", "main": "main", "binary": True}}).encode()
-        return is_placed, await sandbox.init(body if is_placed else init_body(self.archive), 20)
-
-
-@asynccontextmanager
-async def initialized(stage: Stage, archive: Archive, kind: str = PYTHON) -> AsyncIterator[tuple[bool, Sandbox]]:
-    async with stage.sandbox(kind) as sandbox:
-        is_placed, reply = await archive.into(sandbox)
-        assert reply.status == 200, (reply, texts(sandbox))
-        yield is_placed, sandbox
 
 
 async def answers(stage: Stage, archive: Archive, kind: str = PYTHON, number: int = 3) -> list[tuple[bool, Any]]:
