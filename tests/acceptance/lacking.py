@@ -17,9 +17,10 @@ from pathlib import Path
 
 from sabayon.sandbox.native import linux, netadmin, seccomp
 
+EVERYWHERE = {"pidfd_open": 434, "mount_setattr": 442, "landlock_create_ruleset": 444}
 MACHINES = {
-    "x86_64": {"unshare": 272, "prctl": 157, "pidfd_open": 434, "clock_adjtime": 305, "landlock_create_ruleset": 444},
-    "aarch64": {"unshare": 97, "prctl": 167, "pidfd_open": 434, "clock_adjtime": 266, "landlock_create_ruleset": 444},
+    "x86_64": {"unshare": 272, "prctl": 157, "clock_adjtime": 305, **EVERYWHERE},
+    "aarch64": {"unshare": 97, "prctl": 167, "clock_adjtime": 266, **EVERYWHERE},
 }
 NAMESPACES = {
     "user": linux.CLONE_NEWUSER,
@@ -134,6 +135,7 @@ STEPS: dict[str, Callable[[str], None]] = {
     "no-namespace": lambda name: refuse("unshare", errno.EPERM, HAS_ANY_BIT, NAMESPACES[name]),
     "no-seccomp": lambda _: refuse("prctl", errno.EINVAL, IS_EQUAL, PR_SET_SECCOMP),
     "no-pidfd": lambda _: refuse("pidfd_open", errno.ENOSYS),
+    "no-mount-attributes": lambda _: refuse("mount_setattr", errno.ENOSYS),
     "no-landlock": lambda _: refuse("landlock_create_ruleset", errno.ENOSYS),
     "no-tool": no_tool,
     "no-clock-state": lambda _: refuse("clock_adjtime", errno.EPERM),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -18,6 +19,7 @@ import pytest
 
 from tests.acceptance.lacking import cgroup_mounts
 from tests.acceptance.running import Platform, environment_of
+from tests.conformance.sandbox_stage import zipped
 
 ROOT = Path(__file__).parents[2]
 USER = 62_000 + os.getpid() % 1000
@@ -259,6 +261,21 @@ def test_without_process_descriptors_the_platform_does_not_start(
     code, findings = doctor(tmp_path, "no-pidfd")
     assert (code, added(findings, plain)["kernel"]) == (2, "refused")
     assert "cannot isolate actions" in up(tmp_path, "no-pidfd")
+
+
+@needs_root
+def test_without_owners_of_mounts_containers_share_no_code_and_run_it_all_the_same(
+    plain: tuple[int, dict[str, str]], tmp_path: Path
+) -> None:
+    code, findings = doctor(tmp_path, "no-mount-attributes")
+    assert (code, added(findings, plain)) == (plain[0], {"shared code": "limited"})
+    assert "mount_setattr" in findings["shared code"]["found"]
+    archive = zipped({"__main__.py": "def main(args): return {'n': 1}", "data": os.urandom(32768)})
+    with started(tmp_path, "no-mount-attributes") as (process, ready):
+        platform = Platform(tmp_path, process, ready)
+        for name in ("one", "other"):
+            platform.create_action(name, base64.b64encode(archive).decode())
+            assert platform.invoke(name).json["response"]["result"] == {"n": 1}
 
 
 @needs_root

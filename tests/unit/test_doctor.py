@@ -33,6 +33,7 @@ GOOD = Facts(
     clock=Clock(wall_s=1.8e9, jump_s=0.0, is_synchronised=True),
     egress="internet",
     egress_error="",
+    sharing_error="",
     open_files=4096,
     address="127.0.0.1:3233",
     address_error="",
@@ -70,6 +71,7 @@ def test_a_machine_that_has_everything_lacks_nothing() -> None:
 
 LIMITED: list[tuple[dict[str, Any], str, str]] = [
     ({"interpreters": {"python:3.11": "python"}}, "nodejs", "JavaScript actions cannot be created"),
+    ({"sharing_error": "mount_setattr: Function not implemented"}, "shared code", "unpacks its archive itself"),
     ({"memory__pool_mb": 255}, "memory", "default limit of 256 MB"),
     ({"memory__pool_mb": 511}, "memory", "up to 512 MB"),
     ({"memory__available_mb": 2047}, "memory", "bring the machine to kill processes"),

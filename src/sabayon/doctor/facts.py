@@ -90,6 +90,7 @@ class Facts:
     namespaces: by name, why one cannot be made. landlock: version of its interface, 0 without.
     interpreters: path and version by kind. zygotes: by kind, why the first process of its sandboxes cannot start.
     egress: the setting; egress_error: why actions cannot be given that much.
+    sharing_error: why sandboxes cannot share unpacked archives; empty also when that was not tried, without root.
     open_files: how many one process may have. address: host and port; address_error: why it cannot be listened on.
     """
 
@@ -106,6 +107,7 @@ class Facts:
     clock: Clock
     egress: str
     egress_error: str
+    sharing_error: str
     open_files: int
     address: str
     address_error: str

@@ -22,6 +22,7 @@ from sabayon.sandbox.base import Egress, SandboxUnavailable
 from sabayon.sandbox.native import cgroups, landlock, linux, seccomp
 from sabayon.sandbox.native.keeper import ZygoteKeeper
 from sabayon.sandbox.native.plumbing import Plumbing
+from sabayon.sandbox.native.trees import Trees
 from sabayon.serving import bind
 from sabayon.settings import Settings, machine_memory_mb
 
@@ -57,6 +58,7 @@ def examine(settings: Settings) -> Facts:
         data=data_directory(settings.data_dir),
         egress=settings.egress,
         egress_error=_egress_error(Egress(settings.egress)),
+        sharing_error=asyncio.run(_sharing_error()) if is_root else "",
         open_files=_open_files(),
         address=f"{settings.host}:{settings.port}",
         address_error=_address_error(settings),
@@ -132,6 +134,17 @@ def _egress_error(egress: Egress) -> str:
             plumbing.close()
     except (OSError, SandboxUnavailable) as error:
         return str(error)
+    return ""
+
+
+async def _sharing_error() -> str:
+    """Make what sandboxes are shown shared code with, and remove it."""
+    trees = Trees()
+    try:
+        await trees.start()
+    except OSError as error:
+        return str(error)
+    await trees.aclose()
     return ""
 
 

@@ -31,6 +31,7 @@ def service(facts: Facts) -> list[Finding]:
     """Everything besides isolation."""
     return [
         *interpreters(facts),
+        *sharing(facts),
         memory(facts),
         *data_directory(facts),
         clock(facts),
@@ -51,6 +52,21 @@ def interpreters(facts: Facts) -> list[Finding]:
             )
         )  # fmt: skip
     return found
+
+
+def sharing(facts: Facts) -> list[Finding]:
+    """Nothing where a missing namespace explains it, and for an ordinary user, who cannot have it."""
+    if not facts.is_root or facts.namespaces["mount"]:
+        return []
+    if not facts.sharing_error:
+        return [Finding("shared code", Status.OK, "containers can share unpacked archives")]
+    return [
+        Finding(
+            "shared code", Status.LIMITED, f"missing: {facts.sharing_error}",
+            "every container unpacks its archive itself, in memory of its own, and starts later",
+            "use Linux 6.3 or newer, with overlayfs",
+        )
+    ]  # fmt: skip
 
 
 def memory(facts: Facts) -> Finding:
