@@ -30,6 +30,7 @@ GROUPS: list[tuple[dict[str, str], list[Measurement]]] = [
             figures.cold_python_with_libraries,
             figures.cold_python_with_a_set,
             figures.cold_nodejs,
+            archives.cold_archives,
             figures.warm_python,
             figures.warm_nodejs,
             figures.accepted,

@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-COMPILE_S: Final = 1.0
-"""After that the rest is left to those that import it: sandboxes may be waiting for this."""
+COMPILE_S: Final = 5.0
+"""Of processor time, so that a busy machine does not make for worse code. After that the rest is left to its users."""
 
 _UNCHECKED: Final = py_compile.PycInvalidationMode.UNCHECKED_HASH
 """Nobody compares what lies in a read-only folder with its source."""
@@ -21,9 +21,9 @@ _IS_BY_HASH: Final = 1
 
 def compile_modules(folder: str) -> None:
     """Compile each module below `folder` beside its source, the nearest first, as far as the time reaches."""
-    deadline = time.monotonic() + COMPILE_S
+    deadline = time.process_time() + COMPILE_S
     for path in _modules(folder):
-        if time.monotonic() > deadline:
+        if time.process_time() > deadline:
             return
         try:
             if not _came_compiled(path):

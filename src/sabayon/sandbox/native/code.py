@@ -9,6 +9,7 @@ wrong with it is said by the same code as without a cache.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import logging
@@ -31,7 +32,10 @@ BUILDER_MB: Final = 512
 BUILDERS: Final = 2
 """At a time. Who comes when all are busy does not wait for somebody else's archive."""
 
-BUILD_S: Final = 10.0
+BUILD_S: Final = 30.0
+PAUSE_S: Final = 0.5
+"""Before a tree is made that nobody waits for, so that a builder does not compete with the start that asked for it."""
+
 WAIT_S: Final = 2.0
 """For a tree that is being made. After that a sandbox gets the archive itself."""
 
@@ -117,7 +121,10 @@ class CodeCache:
         """By kind and version: whose content is known, whether it is there or not."""
         self._looking: dict[tuple[str, str], asyncio.Task[str | None]] = {}
         self._building: dict[str, asyncio.Task[None]] = {}
+        self._wanted: dict[str, asyncio.Event] = {}
+        """Of those that are to be built: set when somebody waits for it."""
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_closed = False
 
     async def start(self) -> None:
         """Raises OSError when this kernel cannot share code."""
@@ -158,14 +165,16 @@ class CodeCache:
         if key in self._shelf:
             return True
         if building := self._building.get(key):
+            self._wanted[key].set()
             await asyncio.wait((building,), timeout=WAIT_S)
             return key in self._shelf
         if len(self._building) >= BUILDERS or self._shelf.is_refused(key, self._now()):
             return False
         text = await code.read()
         if text is not None and key not in self._building:
-            self._building[key] = task = self._spawn(self._build(key, kind, text))
-            task.add_done_callback(lambda _: self._building.pop(key))
+            wanted = self._wanted[key] = asyncio.Event()
+            self._building[key] = task = self._spawn(self._build_when(wanted, key, kind, text))
+            task.add_done_callback(lambda _: (self._building.pop(key), self._wanted.pop(key)))
         return False
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -176,6 +185,12 @@ class CodeCache:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+    async def _build_when(self, wanted: asyncio.Event, key: str, kind: str, text: str) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(wanted.wait(), PAUSE_S)
+        if not self._is_closed:
+            await self._build(key, kind, text)
 
     async def _build(self, key: str, kind: str, text: str) -> None:
         """Make a tree, and put it on the shelf or, for a while, among what is refused."""
@@ -220,6 +235,9 @@ class CodeCache:
 
     async def aclose(self) -> None:
         """Drop all trees. No sandbox may be left, builders included."""
+        self._is_closed = True
+        for wanted in self._wanted.values():
+            wanted.set()
         while self._tasks:
             await asyncio.wait(self._tasks)
         await self._trees.aclose()

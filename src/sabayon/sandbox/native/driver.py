@@ -44,8 +44,8 @@ UIDS: Final = 50_000
 PROCESSES: Final = 128
 """Threads count too: Node.js needs a dozen."""
 
-BUILDER_SHARES: Final = 128
-"""Of the processor, a quarter of what the smallest action has: nobody needs to wait for a builder."""
+BUILDER_SHARES: Final = 512
+"""Of the processor, as many as the smallest action has by default: nobody needs to wait for a builder."""
 
 PER_NAMESPACE_COUNTS: Final = (5, 14)
 """Before this kernel RLIMIT_NPROC counts all that the user runs on the machine, which is no measure of a sandbox."""
