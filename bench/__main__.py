@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import docker, figures, library, neighbours, report, rivals
+from bench import archives, docker, figures, library, neighbours, report, rivals
 from bench.report import Figure
 from bench.stage import Stage
 from tests.acceptance.running import Platform, running

@@ -59,7 +59,7 @@ def sharing(facts: Facts) -> list[Finding]:
     if not facts.is_root or facts.namespaces["mount"]:
         return []
     if not facts.sharing_error:
-        return [Finding("shared code", Status.OK, "containers can share unpacked archives")]
+        return [Finding("shared code", Status.OK, "Python containers can share unpacked archives")]
     return [
         Finding(
             "shared code", Status.LIMITED, f"missing: {facts.sharing_error}",
