@@ -162,9 +162,7 @@ class Container:
         async with self._turn:  # its time begins when it does
             return await self._run(message, limits, number, opened)
 
-    async def _open_for_all(
-        self, message: ActivationMessage, limits: Limits, codes: CodeStore, number: int
-    ) -> _Opened:
+    async def _open_for_all(self, message: ActivationMessage, limits: Limits, codes: CodeStore, number: int) -> _Opened:
         """Open it for run `number` and for those that come meanwhile. Raises as `run` does."""
         self._opening = asyncio.get_running_loop().create_future()
         try:
