@@ -33,7 +33,7 @@ class Deadlines:
     """The limits of one event loop."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._queues: dict[float, OrderedDict[Deadline, None]] = {}
         self._timers: dict[float, asyncio.TimerHandle] = {}
 
@@ -42,19 +42,19 @@ class Deadlines:
         queue = self._queues.get(length_s)
         if queue is None:
             queue = self._queues[length_s] = OrderedDict()
-        deadline = Deadline(queue, self._loop.time() + length_s, action)
+        deadline = Deadline(queue, self.loop.time() + length_s, action)
         queue[deadline] = None
         if length_s not in self._timers:
-            self._timers[length_s] = self._loop.call_at(deadline.ends, self._expire, length_s)
+            self._timers[length_s] = self.loop.call_at(deadline.ends, self._expire, length_s)
         return deadline
 
     def _expire(self, length_s: float) -> None:
         """Act on those that have ended; wait for the next one, or not at all."""
-        queue, now = self._queues[length_s], self._loop.time()
+        queue, now = self._queues[length_s], self.loop.time()
         while queue:
             first = next(iter(queue))
             if first.ends > now:
-                self._timers[length_s] = self._loop.call_at(first.ends, self._expire, length_s)
+                self._timers[length_s] = self.loop.call_at(first.ends, self._expire, length_s)
                 return
             del queue[first]
             first.action()
@@ -76,7 +76,7 @@ class Limit:
         self._has_ended = False
 
     def __enter__(self) -> None:
-        task: asyncio.Task[Any] | None = asyncio.current_task()
+        task: asyncio.Task[Any] | None = asyncio.current_task(self._deadlines.loop)
         assert task is not None
         self._task = task
         self._cancelling = task.cancelling()
