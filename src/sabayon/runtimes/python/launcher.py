@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import os
 from collections.abc import Callable
 from typing import Any, Final
@@ -28,10 +27,16 @@ from sabayon.runtimes.python.frames import HEAD, INIT_SHARED, PLACED, PREPARE, R
 from sabayon.runtimes.python.loading import MODULE, NOT_COMPILED, InitFailedError, load, prepare_archive
 from sabayon.runtimes.python.output import flush, open_output, tell, write
 from sabayon.runtimes.python.overlapping import can_overlap, serve
-from sabayon.runtimes.python.replies import EXITED, TOO_DEEP, Reply, failure, raised, returned, text_of
+from sabayon.runtimes.python.replies import EXITED, TOO_DEEP, Reply, failure, raised, request_of, returned, text_of
+from sabayon.runtimes.python.variables import set_variable
 
 _REHEARSALS: Final = 16
 """Python makes code faster after it has run that often."""
+
+_VARIABLES: Final = {
+    key: f"__OW_{key.upper()}".encode()
+    for key in ("action_name", "action_version", "activation_id", "api_key", "deadline", "namespace", "transaction_id")
+}
 
 NO_CODE: Final = "Missing main/no code to execute."
 TWICE: Final = "Cannot initialize the action more than once."
@@ -83,7 +88,7 @@ def main(fd: int, confine: Confine) -> None:
 
 def _answer(launcher: Launcher, kind: int, body: bytes) -> Reply:
     try:
-        request = json.loads(body)
+        request = request_of(body)
     except RecursionError:
         return failure(502, TOO_DEEP)
     if kind == RUN:
@@ -158,11 +163,11 @@ class Launcher:
             return failure(500, NOT_INITIALIZED)
         for key, item in request.items():
             if key != "value":
-                os.environ[f"__OW_{key.upper()}"] = text_of(item)
+                set_variable(_VARIABLES.get(key) or f"__OW_{key.upper()}".encode(), text_of(item))
         try:
             value = request.get("value")
             result = self.function({} if value is None else value)
-            if inspect.isawaitable(result):
+            if not isinstance(result, dict) and inspect.isawaitable(result):
                 result = self._await(result)
         except SystemExit:
             self.function = None

@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import traceback
-from typing import Final
+from typing import Any, Final
 
 _HERE: Final = os.path.dirname(__file__)
 
@@ -43,15 +43,24 @@ def trace(error: BaseException) -> str:
 
 
 def flush() -> None:
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        try:
-            if stream is not None:
-                stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue  # the action closed or replaced it
+    _flush(sys.stdout)
+    _flush(sys.stderr)
+    if sys.__stdout__ is not sys.stdout:
+        _flush(sys.__stdout__)
+    if sys.__stderr__ is not sys.stderr:
+        _flush(sys.__stderr__)
+
+
+def _flush(stream: Any) -> None:
+    try:
+        if stream is not None:
+            stream.flush()
+    except (OSError, ValueError, AttributeError):
+        return  # the action closed or replaced it
 
 
 def write(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+    written = os.write(fd, data)
+    while written < len(data):
+        data = data[written:]
+        written = os.write(fd, data)

@@ -14,8 +14,16 @@ TOO_DEEP: Final = "The arguments of the action are nested too deeply."
 
 Reply = tuple[int, bytes]
 
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_decoder = json.JSONDecoder()
+
 Tell = Callable[[str], None]
 """Puts a text into the log of the activation."""
+
+
+def request_of(body: bytes) -> Any:
+    """What the platform asks: JSON without white space around it. Raises RecursionError."""
+    return _decoder.raw_decode(body.decode())[0]
 
 
 def failure(status: int, text: str) -> Reply:
@@ -49,7 +57,7 @@ def _message(error: BaseException) -> str:
 
 def _encode(value: Any) -> bytes:
     """JSON in UTF-8. Lone surrogates, which UTF-8 cannot hold, are escaped."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = _encoder.encode(value)
     try:
         return text.encode()
     except UnicodeEncodeError:
