@@ -27,7 +27,7 @@ from tests.conformance.shared_archive import PADDING, Archive, initialized
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only sandboxes of root share code")
 
-FOLDER = "(args['folder'] if args.get('folder') else '/action')"
+FOLDER = "(args['folder'] if args.get('folder') else '/action/code')"
 
 UNMOUNT = f"""
 def attack(args):
@@ -162,7 +162,7 @@ def _source(trail: Trail, folder: str) -> str:
 
 @pytest.mark.parametrize("trail", TRAILS, ids=lambda trail: trail.name)
 def test_what_one_sandbox_does_to_shared_code_another_does_not_find(stage: Stage, trail: Trail) -> None:
-    code = f"{_source(trail, '/action')}\ndef main(args): return {{'found': look() if args['look'] else leave()}}"
+    code = f"{_source(trail, '/action/code')}\ndef main(args): return {{'found': look() if args['look'] else leave()}}"
 
     async def scenario() -> None:
         archive = Archive(zipped({"__main__.py": code, "data": PADDING, "gone": ""}), trail.name)

@@ -27,16 +27,18 @@ class Archive:
         self.reads += 1
         return base64.b64encode(self.archive).decode()
 
-    async def into(self, sandbox: Sandbox) -> tuple[bool, Reply]:
+    async def into(self, sandbox: Sandbox, concurrency: int = 1) -> tuple[bool, Reply]:
         """Whether it was shared, and what `init` answered."""
         is_placed = await sandbox.place(self.code)
         body = json.dumps({"value": {"name": "a", "main": "main", "binary": True}}).encode()
-        return is_placed, await sandbox.init(body if is_placed else init_body(self.archive), 20)
+        return is_placed, await sandbox.init(body if is_placed else init_body(self.archive), 20, concurrency)
 
 
 @asynccontextmanager
-async def initialized(stage: Stage, archive: Archive, kind: str = PYTHON) -> AsyncIterator[tuple[bool, Sandbox]]:
-    async with stage.sandbox(kind) as sandbox:
-        is_placed, reply = await archive.into(sandbox)
+async def initialized(
+    stage: Stage, archive: Archive, kind: str = PYTHON, *, concurrency: int = 1, dependencies: str = ""
+) -> AsyncIterator[tuple[bool, Sandbox]]:
+    async with stage.sandbox(kind, dependencies=dependencies) as sandbox:
+        is_placed, reply = await archive.into(sandbox, concurrency)
         assert reply.status == 200, (reply, texts(sandbox))
         yield is_placed, sandbox

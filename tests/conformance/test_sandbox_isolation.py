@@ -79,7 +79,7 @@ def main(args):
     devices = {f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty")}
     masks = {point for point, _ in mounts if point.startswith("/proc/")}
     writable = {point for point, options in mounts if "rw" in options} - devices - masks
-    assert writable == {"/proc", "/tmp", "/action", "/dev/shm"}
+    assert writable == {"/proc", "/tmp", "/action/code", "/dev/shm"}
     assert {point for point, options in mounts if "nosuid" not in options} - masks == set()
 
 
@@ -291,7 +291,7 @@ held = socket.socket(socket.AF_UNIX)
 held.bind("\\0meeting")
 server = socket.create_server(("127.0.0.1", 4000))
 def main(args):
-    for path in ("/tmp/x", "/action/x", "/dev/shm/x"): open(path, "w").close()
+    for path in ("/tmp/x", "/action/code/x", "/dev/shm/x"): open(path, "w").close()
     return {}
 """
     look = """
@@ -306,7 +306,7 @@ def main(args):
         except ProcessLookupError:
             return False
     return {
-        "files": [path for path in ("/tmp/x", "/action/x", "/dev/shm/x") if os.path.exists(path)],
+        "files": [path for path in ("/tmp/x", "/action/code/x", "/dev/shm/x") if os.path.exists(path)],
         "processes": [pid for pid in range(2, 300_000) if kills(pid)],
         "sockets": [connects(socket.AF_UNIX, "\\0meeting"), connects(socket.AF_INET, ("127.0.0.1", 4000))],
     }

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import json
+import os
 import subprocess
 import sys
 
 import pytest
 
 from sabayon.sandbox.native import landlock
-from tests.conformance.sandbox_stage import Stage
+from tests.conformance.sandbox_stage import PYTHON, Stage, run_body, zipped
+from tests.conformance.shared_archive import PADDING, Archive, initialized
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +67,7 @@ def _answer(program: str, *arguments: str) -> str:
 USUAL = {
     "a file in another folder": "os.mkdir('/tmp/a'); open('/tmp/x', 'w').close(); os.rename('/tmp/x', '/tmp/a/x')",
     "a hard link": "open('/tmp/x', 'w').close(); os.mkdir('/tmp/a'); os.link('/tmp/x', '/tmp/a/y')",
-    "a symbolic link": "os.symlink('/usr', '/action/link')",
+    "a symbolic link": "os.symlink('/usr', '/action/code/link')",
     "a shorter file": "open('/tmp/x', 'w').write('abc'); os.truncate('/tmp/x', 1)",
     "a socket with a name": "import socket; socket.socket(socket.AF_UNIX).bind('/tmp/socket')",
     "a nameless socket": "import socket; s = socket.socket(socket.AF_UNIX); s.bind('\\0a'); s.listen(); "
@@ -94,3 +97,49 @@ function main() {
 }
 """
     assert stage.run(stage.result(code, kind=nodejs)) == {"code": "EACCES"}
+
+
+SHARED = {
+    "python": {
+        "__main__.py": """
+def code(path):
+    try:
+        with open(path, "w") as file: file.write("0")
+    except OSError as error:
+        return error.errno
+    return 0
+def main(args): return [code(path) for path in args["paths"]]
+""",
+        "data": PADDING,
+    },
+    "nodejs": {
+        "index.js": """
+const fs = require('fs');
+const code = (path) => {
+  try { fs.writeFileSync(path, '0'); } catch (error) { return -error.errno; }
+  return 0;
+};
+exports.main = (args) => args.paths.map(code);
+""",
+        "data": PADDING,
+    },
+}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only sandboxes of root share code")
+@pytest.mark.parametrize("language", ["python", "nodejs"])
+def test_code_that_was_unpacked_for_all_is_behind_it_and_writes_in_its_folder(
+    stage: Stage, nodejs: str, language: str
+) -> None:
+    paths = ["/proc/self/oom_score_adj", "/action/x", "/action/code/data", "/action/code/x"]
+
+    async def scenario() -> None:
+        kind = PYTHON if language == "python" else nodejs
+        archive = Archive(zipped(SHARED[language]), f"landlock {language}")
+        for expected in (False, True):
+            async with initialized(stage, archive, kind) as (is_placed, sandbox):
+                assert is_placed is expected
+                found = json.loads((await sandbox.run(run_body({"paths": paths}), 10)).body)
+                assert found == [errno.EACCES, errno.EROFS, 0, 0]
+
+    stage.run(scenario())

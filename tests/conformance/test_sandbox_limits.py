@@ -153,7 +153,7 @@ def test_memory_below_the_limit_can_be_used(stage: Stage) -> None:
 def test_memory_of_files_counts_too(stage: Stage) -> None:
     code = """
 def main(args):
-    for folder in ("/tmp", "/action", "/dev/shm"):
+    for folder in ("/tmp", "/action/code", "/dev/shm"):
         with open(folder + "/x", "wb", buffering=0) as file:
             for _ in range(60 if folder != "/dev/shm" else 12): file.write(bytes(1 << 20))
     return {}
@@ -221,7 +221,7 @@ def main(args):
     stage.run(scenario())
 
 
-@pytest.mark.parametrize("folder", ["/tmp", "/action", "/dev/shm"])
+@pytest.mark.parametrize("folder", ["/tmp", "/action/code", "/dev/shm"])
 def test_a_folder_in_memory_takes_no_more_than_its_size(stage: Stage, folder: str) -> None:
     code = """
 def main(args):
@@ -236,7 +236,7 @@ def main(args):
     assert 16 <= found["mb"] <= 64
 
 
-@pytest.mark.parametrize("folder", ["/tmp", "/action", "/dev/shm"])
+@pytest.mark.parametrize("folder", ["/tmp", "/action/code", "/dev/shm"])
 def test_a_folder_in_memory_takes_no_endless_number_of_files(stage: Stage, folder: str) -> None:
     code = """
 def main(args):

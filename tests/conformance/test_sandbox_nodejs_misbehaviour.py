@@ -61,7 +61,7 @@ def test_code_that_never_ends_times_out(stage: Stage, nodejs: str, code: str) ->
         "Promise.reject(new Error('that nobody handles'))",
         "process.chdir('/'); process.env = {}",
         "require('child_process').spawn('/bin/sleep', ['1000'], {detached: true, stdio: 'inherit'})",
-        "require('child_process').execSync('rm -rf /tmp/* /action/*')",
+        "require('child_process').execSync('rm -rf /tmp/* /action/code/*')",
         "process.on('SIGTERM', () => {}); process.kill(process.pid, 'SIGKILL')",
         "process.stdout.write('no newline')",
     ],

@@ -123,7 +123,7 @@ def main(args):
     assert {int(value, 16) for value in found["caps"]} == {0}
     assert (found["secured"], found["pids"], found["seen"]) == (["1", "2"], ["1"], [])
     writable = {path for path in found["writable"] if not path.startswith(("/dev/", "/proc/"))}
-    assert writable == {"/proc", "/tmp", "/action"}
+    assert writable == {"/proc", "/tmp", "/action/code"}
     assert (found["calls"], found["reached"]) == ([-1, -1, -1], False)
 
 

@@ -6,12 +6,12 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sabayon.sandbox.base import SandboxSpec
-from sabayon.sandbox.native import landlock
 from tests.conformance.sandbox_stage import (
     PYTHON,
     Stage,
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("as_root")
 MB = 1024 * 1024
 PYTHON_LOOK = """
 import os, sys
-sys.path.append("/action/other")
+sys.path.append("/action/code/other")
 import a.deep
 
 def main(args):
@@ -41,7 +41,7 @@ def main(args):
             found[path] = [oct(entry.st_mode), entry.st_uid == os.getuid(), entry.st_gid == os.getgid(), entry.st_size]
     compiled = [path for path in found if "__pycache__" in path]
     for path in compiled: del found[path]
-    folder = os.stat("/action")
+    folder = os.stat("/action/code")
     return {
         "found": found, "cwd": os.getcwd(), "file": __file__, "module": a.deep.__file__,
         "folder": [oct(folder.st_mode), folder.st_uid == os.getuid()], "compiled": bool(compiled),
@@ -69,12 +69,13 @@ WRITE = """
 import os
 
 def main(args):
-    seen = [open("/action/" + name).read() if os.path.exists("/action/" + name) else "" for name in ("kept", "new")]
-    with open("/action/kept", "a") as file: file.write("changed")
-    with open("/action/new", "w") as file: file.write("new")
-    os.chmod("/action/kept", 0o755)
-    os.unlink("/action/gone")
-    os.rename("/action/folder/moved", "/action/folder/there")
+    paths = ["/action/code/kept", "/action/code/new"]
+    seen = [open(path).read() if os.path.exists(path) else "" for path in paths]
+    with open("/action/code/kept", "a") as file: file.write("changed")
+    with open("/action/code/new", "w") as file: file.write("new")
+    os.chmod("/action/code/kept", 0o755)
+    os.unlink("/action/code/gone")
+    os.rename("/action/code/folder/moved", "/action/code/folder/there")
     return {"seen": seen}
 """
 WRITE_FILES = {"__main__.py": WRITE, "kept": "as sent", "gone": "", "folder/moved": "", "data": PADDING}
@@ -110,8 +111,7 @@ def test_python_code_finds_its_folder_as_if_it_had_unpacked_it(stage: Stage) -> 
 def test_javascript_finds_its_folder_as_if_it_had_unpacked_it(stage: Stage, nodejs: str) -> None:
     archive = Archive(zipped(NODE_FILES, links={"node_modules/.bin/deep": "../a/deep.js"}), "nodejs")
     (first, own), (second, shown), (third, again) = stage.run(answers(stage, archive, nodejs))
-    can_share = landlock.version() < landlock.LEAST
-    assert (first, second, third) == (False, can_share, can_share)
+    assert (first, second, third) == (False, True, True)
     assert own == shown == again
     assert len(own["found"]) == len(NODE_FILES) + 1
 
@@ -132,6 +132,78 @@ def test_two_sandboxes_at_a_time_see_nothing_of_each_others_changes(stage: Stage
     stage.run(scenario())
 
 
+MEETING = {
+    "python": {
+        "__main__.py": """
+import asyncio
+door = asyncio.Event()
+async def main(args):
+    if args["waits"]: await door.wait()
+    door.set()
+    return args
+""",
+        "data": PADDING,
+    },
+    "nodejs": {
+        "index.js": """
+let open;
+const door = new Promise((done) => { open = done; });
+exports.main = async (args) => {
+  if (args.waits) await door;
+  open();
+  return args;
+};
+""",
+        "data": PADDING,
+    },
+}
+
+
+@pytest.mark.parametrize("language", ["python", "nodejs"])
+def test_runs_of_a_shared_archive_may_overlap(stage: Stage, nodejs: str, language: str) -> None:
+    async def scenario() -> None:
+        kind = PYTHON if language == "python" else nodejs
+        archive = Archive(zipped(MEETING[language]), f"meeting {language}")
+        for expected in (False, True):
+            async with initialized(stage, archive, kind, concurrency=2) as (is_placed, sandbox):
+                assert (is_placed, sandbox.is_shared) == (expected, True)
+                first = asyncio.create_task(sandbox.run(run_body({"waits": True}), 10, 1))
+                second = await sandbox.run(run_body({"waits": False}), 10, 2)
+                assert [reply.body for reply in (await first, second)] == [b'{"waits":true}', b'{"waits":false}']
+
+    stage.run(scenario())
+
+
+def test_runs_of_a_shared_archive_that_gives_no_way_are_said_not_to_overlap(stage: Stage) -> None:
+    async def scenario() -> None:
+        archive = Archive(zipped({"__main__.py": "def main(args): return args", "data": PADDING}), "no way")
+        for expected in (False, True):
+            async with initialized(stage, archive, concurrency=2) as (is_placed, sandbox):
+                assert (is_placed, sandbox.is_shared) == (expected, False)
+                assert (await sandbox.run(run_body({"n": 1}), 10, 1)).body == b'{"n":1}'
+
+    stage.run(scenario())
+
+
+def test_a_shared_archive_finds_its_dependency_set(tmp_path: Path) -> None:
+    (tmp_path / "colours").mkdir()
+    (tmp_path / "colours" / "red.py").write_text("N = 1")
+    code = (
+        "import sys; BEFORE = 'red' in sys.modules\nimport red\ndef main(args): return {'n': red.N, 'before': BEFORE}"
+    )
+    stage = Stage(dependency_sets=tmp_path)
+
+    async def scenario() -> None:
+        archive = Archive(zipped({"__main__.py": code, "data": PADDING}))
+        for expected in (False, True):
+            async with initialized(stage, archive, dependencies="colours") as (is_placed, sandbox):
+                assert is_placed is expected
+                assert json.loads((await sandbox.run(run_body(), 10)).body) == {"n": 1, "before": True}
+
+    stage.run(scenario())
+    stage.close()
+
+
 def test_a_traceback_quotes_the_line_of_a_compiled_module(stage: Stage) -> None:
     async def scenario() -> None:
         files = {
@@ -145,7 +217,7 @@ def test_a_traceback_quotes_the_line_of_a_compiled_module(stage: Stage) -> None:
                 assert is_placed is expected
                 assert error_of(await sandbox.run(run_body(), 5)) == "no"
                 lines = texts(sandbox, "stderr")
-                assert '  File "/action/helper.py", line 2, in fail' in lines
+                assert '  File "/action/code/helper.py", line 2, in fail' in lines
                 assert "    raise ValueError('no')" in lines
 
     stage.run(scenario())
@@ -266,14 +338,14 @@ def test_no_sandbox_sees_the_tree_of_another_archive_nor_the_layers_of_its_own(s
 def main(args):
     with open("/proc/self/mountinfo") as file:
         mounts = [line.split() for line in file]
-    return {"points": sorted(mount[4] for mount in mounts), "action": [m[5] for m in mounts if m[4] == "/action"]}
+    return {"points": sorted(mount[4] for mount in mounts), "action": [m[5] for m in mounts if m[4] == "/action/code"]}
 """
 
     async def scenario() -> None:
         archive = Archive(zipped({"__main__.py": code, "data": PADDING}), "mounts")
         (_, own), (is_placed, shown) = await answers(stage, archive, number=2)
         assert is_placed
-        assert shown["points"] == sorted([*own["points"], "/action"])
+        assert shown["points"] == sorted([*own["points"], "/action/code"])
         assert all({"nosuid", "nodev"} <= set(flags.split(",")) for flags in shown["action"])
 
     stage.run(scenario())

@@ -42,12 +42,9 @@ NO_CODE: Final = "Missing main/no code to execute."
 TWICE: Final = "Cannot initialize the action more than once."
 NOT_INITIALIZED: Final = "no action defined yet"
 
-Confine = Callable[[], None]
-"""Gives up what only the time before the code needs."""
 
-
-def prepare(*, has_dependencies: bool) -> Callable[[int, Confine], None]:
-    """What can be done before a fork, for all launchers at once; what to call after it, see `main`.
+def prepare(*, has_dependencies: bool) -> Callable[[int], None]:
+    """What can be done before a fork, for all launchers at once; what to call after it, with the frame socket.
 
     Descriptors 1 and 2 must be pipes. has_dependencies: others' modules have been imported, and may have drawn numbers.
 
@@ -64,18 +61,16 @@ def prepare(*, has_dependencies: bool) -> Callable[[int, Confine], None]:
     return _renew_and_run if has_dependencies else main
 
 
-def _renew_and_run(fd: int, confine: Confine) -> None:
+def _renew_and_run(fd: int) -> None:
     renew()
-    main(fd, confine)
+    main(fd)
 
 
-def main(fd: int, confine: Confine) -> None:
-    """Answer frames on `fd` until the other end closes. confine: called before the first question is looked at."""
+def main(fd: int) -> None:
+    """Answer frames until the other end closes."""
     launcher = Launcher()
     write(fd, REPLY.pack(0, 200, 0))
-    head = _read(fd, HEAD.size)
-    confine()
-    while head:
+    while head := _read(fd, HEAD.size):
         length, kind, number = HEAD.unpack(head)
         status, body = _answer(launcher, kind, _read(fd, length))
         flush()
@@ -83,7 +78,6 @@ def main(fd: int, confine: Confine) -> None:
         if status == SHARED and launcher.function is not None:
             serve(fd, launcher.function)
             return
-        head = _read(fd, HEAD.size)
 
 
 def _answer(launcher: Launcher, kind: int, body: bytes) -> Reply:

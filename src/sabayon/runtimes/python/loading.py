@@ -14,7 +14,7 @@ from typing import Any, Final
 from sabayon.runtimes.python.compiling import compile_modules
 from sabayon.runtimes.python.output import tell, trace
 
-ACTION: Final = "/action"
+ACTION: Final = "/action/code"
 MODULE: Final = "main__"
 """The name of the action's module: a block for `__main__` must not run, as in the reference."""
 

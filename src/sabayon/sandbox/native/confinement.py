@@ -24,19 +24,17 @@ MAX_OPEN_FILES: Final = 1024
 class Confinement:
     """What is the same for all sandboxes of one zygote.
 
-    argv: the program to execute as the launcher; where it is empty `launch`, called with the frame socket and what
-    enters the Landlock domain. That waits until the sandbox has been shown its code: a domain knows the folders it was
-    made with, and not what is mounted on them later. A program cannot be asked to, and enters at once.
+    argv: the program to execute as the launcher; `launch`, called with the frame socket, where it is empty.
     is_root: whether sandboxes have real users and cgroups.
     """
 
-    def __init__(self, *, argv: list[str], launch: Callable[[int, Callable[[], None]], None], is_root: bool) -> None:
+    def __init__(self, *, argv: list[str], launch: Callable[[int], None], is_root: bool) -> None:
         self._argv = argv
         self._launch = launch
         self._is_root = is_root
         self._filter = seccomp.Filter(seccomp.program())
         self._masks = filesystem.Masks()
-        self._domain = landlock.Domain((filesystem.TMP, filesystem.ACTION, "/dev/shm"))
+        self._domain = landlock.Domain((filesystem.TMP, filesystem.ACTION_PARENT, "/dev/shm"))
         self._environment = dict(os.environ)
 
     def enter(self, control: socket.socket, request: dict[str, Any], descriptors: list[int]) -> NoReturn:
@@ -87,15 +85,14 @@ class Confinement:
         linux.clear_capability_sets()
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
         linux.prctl(linux.PR_SET_DUMPABLE, 1)  # the change of user took it; without it /proc/self belongs to root
-        if self._argv:
-            self._domain.enter()
+        self._domain.enter()
         self._filter.install()
 
     def _run_launcher(self) -> None:
         if self._argv:
             os.set_inheritable(FRAME_FD, True)
             os.execve(self._argv[0], self._argv, self._environment)
-        self._launch(FRAME_FD, self._domain.enter)
+        self._launch(FRAME_FD)
 
 
 def map_users(uid: int, gid: int) -> None:

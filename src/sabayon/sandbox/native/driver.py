@@ -163,10 +163,6 @@ class NativeDriver:
             self._ways = Ways(Egress.NONE, api_port=self._api_port)
             await self._ways.start()
 
-    def _codes_for(self, kind: str) -> CodeCache | None:
-        """None for programs in a Landlock domain: they could not write what is mounted afterwards."""
-        return None if self._interpreters[kind].argv and landlock.version() >= landlock.LEAST else self._codes
-
     async def create(self, spec: SandboxSpec) -> NativeSandbox:
         """A running sandbox without code. Raises SandboxUnavailable, DependenciesUnusable."""
         keeper = self._keepers.get(spec.kind)
@@ -219,7 +215,7 @@ class NativeDriver:
             stop_api,
             gone,
             spec.kind,
-            self._codes_for(spec.kind),
+            self._codes,
         )
         self._sandboxes[name] = sandbox
         try:

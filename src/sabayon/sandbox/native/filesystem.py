@@ -52,7 +52,11 @@ _REMOUNT_READ_ONLY: Final = (
     linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
 )
 TMP: Final = "/tmp"
-ACTION: Final = "/action"
+ACTION_PARENT: Final = "/action"
+"""Holds ACTION and nothing else. What is mounted on ACTION, whenever, is below it: Landlock looks from what is on top
+to the folders above the mount point, and neither at the mount point itself nor at what the mount hides."""
+
+ACTION: Final = f"{ACTION_PARENT}/code"
 
 
 def enter_prepared_root(binds: Iterable[tuple[str, str]], resolv_conf: str) -> None:
@@ -134,7 +138,7 @@ class Masks:
 
 
 def add_private_parts(masks: Masks, tmp_bytes: int, uid: int, gid: int) -> None:
-    """In a sandbox's own mount namespace: its /proc, /tmp, /action and /dev/shm. Sizes are hard limits.
+    """In a sandbox's own mount namespace: its /proc, /tmp, ACTION and /dev/shm. Sizes are hard limits.
 
     The memory behind them counts for the sandbox's memory limit too. Raises OSError.
     """

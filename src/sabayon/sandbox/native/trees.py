@@ -2,7 +2,7 @@
 
 A *tree* is a tmpfs, mounted in a namespace of this module alone: nothing of it shows on the host, and the kernel frees
 it when the platform ends, however it ends. Its files belong to root. A sandbox is shown a read-only mount of its own,
-on which they belong to the sandbox's user, as the lower layer of an overlay on `/action`; the upper layer is the
+on which they belong to the sandbox's user, as the lower layer of an overlay on `/action/code`; the upper layer is the
 sandbox's memory. So code sees its folder as if it had unpacked it there, and what it changes is its own.
 
 All of it happens in one thread: a mount namespace is entered by threads, and only by those that share their root and
@@ -56,7 +56,7 @@ class Trees:
         await self._do(_make, name, size_bytes)
 
     async def lend(self, name: str, pidfd: int, uid: int) -> None:
-        """Make a tree the `/action` of a sandbox that is to fill it. `pidfd` is closed."""
+        """Make a tree the `/action/code` of a sandbox that is to fill it. `pidfd` is closed."""
         await self._do(self._lend, name, pidfd, uid)
 
     async def seal(self, name: str) -> int:
@@ -64,7 +64,7 @@ class Trees:
         return await self._do(_seal, name)
 
     async def show(self, name: str, pidfd: int, uid: int) -> None:
-        """Put a tree under the `/action` of a sandbox that has no code; after an error it is not there.
+        """Put a tree under the `/action/code` of a sandbox that has no code; after an error it is not there.
 
         `pidfd` is closed.
         """
@@ -103,7 +103,7 @@ class Trees:
         """Show a tree in this namespace."""
         _make(_PROBE, 1 << 16)
         _seal(_PROBE)
-        os.mkdir(ACTION, 0o700)
+        os.makedirs(ACTION, 0o700)
         linux.mount("tmpfs", ACTION, "tmpfs", _TMPFS, "size=64k")
         with self._mounted(_PROBE, mounts.READ_ONLY, _SOME_UID) as tree:
             _overlay(tree, _SOME_UID)

@@ -75,13 +75,9 @@ def main(control_fd: int) -> None:
     _serve(control, confinement, is_root=recipe["is_root"])
 
 
-def _no_launcher(_: int, __: Callable[[], None]) -> None:
-    """Of kinds that execute a program."""
-
-
 def _prepared(recipe: dict[str, Any]) -> Confinement:
     """All that sandboxes have in common."""
-    launch: Callable[[int, Callable[[], None]], None] = _no_launcher
+    launch: Callable[[int], None] = os._exit
     if recipe["module"]:
         with _pipes_for_output():
             launch = sys.modules[recipe["module"]].prepare(has_dependencies=bool(recipe["dependencies"]))
