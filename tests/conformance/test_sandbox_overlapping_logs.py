@@ -108,7 +108,7 @@ def test_the_run_that_the_code_is_loaded_for_has_what_is_printed_then_and_its_li
         await sandbox.run(run_body({"text": "running"}), 20, 1)
         logs = sandbox.take_logs(1)
         assert ([line.text for line in logs.lines], logs.is_truncated) == (["loading", "running"], False)
-        assert sandbox.take_logs(1).lines == []
+        assert sandbox.take_logs(1).lines == ()
         await sandbox.destroy("the test is over")
 
     stage.run(scenario())

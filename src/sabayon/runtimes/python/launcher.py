@@ -30,6 +30,9 @@ from sabayon.runtimes.python.overlapping import can_overlap, serve
 from sabayon.runtimes.python.replies import EXITED, TOO_DEEP, Reply, failure, raised, request_of, returned, text_of
 from sabayon.runtimes.python.variables import set_variable
 
+_USUAL_BYTES: Final = 4096
+"""Most frames are shorter, and are read at once: the next one comes only after the answer."""
+
 _REHEARSALS: Final = 16
 """Python makes code faster after it has run that often."""
 
@@ -70,9 +73,11 @@ def main(fd: int) -> None:
     """Answer frames until the other end closes."""
     launcher = Launcher()
     write(fd, REPLY.pack(0, 200, 0))
-    while head := _read(fd, HEAD.size):
-        length, kind, number = HEAD.unpack(head)
-        status, body = _answer(launcher, kind, _read(fd, length))
+    while frame := os.read(fd, _USUAL_BYTES):
+        frame += _read(fd, HEAD.size - len(frame))
+        length, kind, number = HEAD.unpack_from(frame)
+        body = frame[HEAD.size :]
+        status, body = _answer(launcher, kind, body + _read(fd, length - len(body)))
         flush()
         write(fd, REPLY.pack(len(body), status, number) + body)
         if status == SHARED and launcher.function is not None:
@@ -105,7 +110,7 @@ def _prepared(code: str) -> Reply:
 def _read(fd: int, length: int) -> bytes:
     """Exactly `length` bytes, or nothing at the end of the stream."""
     parts = []
-    while length:
+    while length > 0:
         part = os.read(fd, min(length, 1 << 20))
         if not part:
             return b""
