@@ -31,7 +31,7 @@ from sabayon.runtimes.python.replies import EXITED, TOO_DEEP, Reply, failure, ra
 from sabayon.runtimes.python.variables import set_variable
 
 _USUAL_BYTES: Final = 4096
-"""Most frames are shorter, and are read at once: the next one comes only after the answer."""
+"""Most frames are shorter, and are read at once."""
 
 _REHEARSALS: Final = 16
 """Python makes code faster after it has run that often."""
@@ -73,11 +73,14 @@ def main(fd: int) -> None:
     """Answer frames until the other end closes."""
     launcher = Launcher()
     write(fd, REPLY.pack(0, 200, 0))
-    while frame := os.read(fd, _USUAL_BYTES):
-        frame += _read(fd, HEAD.size - len(frame))
-        length, kind, number = HEAD.unpack_from(frame)
-        body = frame[HEAD.size :]
-        status, body = _answer(launcher, kind, body + _read(fd, length - len(body)))
+    rest = b""
+    while data := rest or os.read(fd, _USUAL_BYTES):
+        data += _read(fd, HEAD.size - len(data))
+        length, kind, number = HEAD.unpack_from(data)
+        end = HEAD.size + length
+        data += _read(fd, end - len(data))
+        rest = data[end:]
+        status, body = _answer(launcher, kind, data[HEAD.size : end])
         flush()
         write(fd, REPLY.pack(len(body), status, number) + body)
         if status == SHARED and launcher.function is not None:
