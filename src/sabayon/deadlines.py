@@ -57,7 +57,10 @@ class Deadlines:
                 self._timers[length_s] = self.loop.call_at(first.ends, self._expire, length_s)
                 return
             del queue[first]
-            first.action()
+            try:
+                first.action()
+            except Exception as error:  # a defect of one must not take their limits from all others
+                self.loop.call_exception_handler({"message": "the end of a time limit failed", "exception": error})
         del self._timers[length_s], self._queues[length_s]
 
     def within(self, length_s: float) -> Limit:

@@ -8,7 +8,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ from msgspec import Raw
 
 from sabayon.data_directory import DATABASE
 from sabayon.entity.activation import Activation, Outcome, Response, StoredActivation, stored
+from sabayon.entity.identity import new_identity
 from sabayon.errors import OperatorError, StoreUnavailable
 from sabayon.store.base import Filter
-from sabayon.store.sqlite import SqliteStore
+from sabayon.store.sqlite import SqliteStore, opened_identities
 from sabayon.store.sqlite.segment import Segment
 from sabayon.store.sqlite.spool import MAX_ENTRY_BYTES, paths_of
 
@@ -123,11 +126,12 @@ def test_records_past_the_room_of_the_spool_wait_for_the_database_and_are_all_ke
 
 
 def test_a_record_larger_than_the_spool_takes_goes_to_the_database_by_itself(tmp_path: Path) -> None:
-    large = record(1, "x" * MAX_ENTRY_BYTES)
+    large = [record(1, "x" * SMALL_SPOOL), record(2, "x" * MAX_ENTRY_BYTES)]
 
     async def check(store: SqliteStore) -> None:
-        await store.activations.put(large)
-        assert await store.activations.read("ns", large.activation_id) == large.record
+        for each in large:
+            await asyncio.wait_for(store.activations.put(each), 10)
+            assert await store.activations.read("ns", each.activation_id) == each.record
 
     on_store(tmp_path / DATABASE, check, spool_bytes=SMALL_SPOOL)
 
@@ -146,12 +150,63 @@ def test_while_the_database_takes_nothing_records_are_kept_until_the_spool_is_fu
                 await store.activations.put(record(number, "x" * 2000))
                 kept.append(record(number, "x" * 2000))
         assert await store.activations.read("ns", kept[-1].activation_id) == kept[-1].record
+        assert await store.activations.count("ns", Filter()) == len(kept)
+        found = await store.activations.list("ns", Filter(since=2), skip=1, limit=3)
+        assert found == [each.summary for each in kept[-2:-5:-1]]
         other.execute("ROLLBACK")
         other.close()
-        assert await store.activations.count("ns", Filter()) == len(kept)
+        await store.journal.append("f" * 32, b"the database takes something again")
 
     on_store(path, fill, spool_bytes=SMALL_SPOOL)
     assert len(kept) > 10
+
+
+def test_a_deleted_namespace_does_not_get_back_what_a_killed_platform_had_not_stored_yet(tmp_path: Path) -> None:
+    path = tmp_path / DATABASE
+    killed_with_records(path)
+
+    async def begin_anew() -> None:
+        async with opened_identities(path) as identities:
+            await identities.delete("ns")
+            await identities.put(new_identity("ns"))
+
+    asyncio.run(begin_anew())
+
+    async def check(store: SqliteStore) -> None:
+        assert await store.activations.count("ns", Filter()) == 0
+        assert await store.activations.read("ns", record(2).activation_id) is None
+        later = record(time.time_ns() // 1_000_000 + 1)
+        await store.activations.put(later)
+        assert await store.activations.list("ns", Filter(), skip=0, limit=10) == [later.summary]
+
+    on_store(path, check)
+
+
+def test_records_that_cannot_be_stored_at_the_start_are_said_in_one_line_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / DATABASE
+    killed_with_records(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TRIGGER no BEFORE INSERT ON activations BEGIN SELECT raise(ABORT, 'no room'); END")
+        connection.commit()
+    with pytest.raises(OperatorError, match=r"cannot be stored.*no room.*nothing was lost"):
+        on_store(path, lambda _: asyncio.sleep(0))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TRIGGER no")
+        connection.commit()
+
+    async def check(store: SqliteStore) -> None:
+        assert await store.activations.count("ns", Filter()) == 20
+
+    on_store(path, check)
+
+
+def test_a_spool_of_another_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    [spool, _] = paths_of(tmp_path / DATABASE)
+    spool.write_bytes(b"Sabayon spool 9\n" + b"something of later" * 10)
+    before = spool.read_bytes()
+    with pytest.raises(OperatorError, match=r"spool0 .* was not written by this version"):
+        on_store(tmp_path / DATABASE, lambda _: asyncio.sleep(0), spool_bytes=SMALL_SPOOL)
+    assert spool.read_bytes().rstrip(b"\0") == before
 
 
 def test_a_disk_without_room_for_the_spool_is_said_at_the_start(tmp_path: Path) -> None:

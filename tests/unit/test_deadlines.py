@@ -89,3 +89,21 @@ async def test_the_outer_of_two_limits_interrupts_the_inner(deadlines: Deadlines
                 await asyncio.sleep(3)
         except TimeoutError:
             pytest.fail("the inner limit has not passed")
+
+
+@on_time
+async def test_an_end_that_fails_is_told_and_takes_no_other_along(deadlines: Deadlines) -> None:
+    told: list[str] = []
+    ended: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
+
+    def fail() -> None:
+        raise LookupError
+
+    deadlines.begin(1, fail)
+    deadlines.begin(1, lambda: ended.append("beside it"))
+    await asyncio.sleep(2)
+    deadlines.begin(1, lambda: ended.append("after it"))
+    await asyncio.sleep(2)
+    assert told == ["the end of a time limit failed"]
+    assert ended == ["beside it", "after it"]

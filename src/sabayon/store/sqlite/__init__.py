@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from sabayon.errors import OperatorError, StoreUnavailable
+from sabayon.errors import StoreUnavailable
 from sabayon.store.sqlite.artifacts import SqliteArtifacts
 from sabayon.store.sqlite.connection import prepare
 from sabayon.store.sqlite.identities import SqliteIdentities
 from sabayon.store.sqlite.reader import Reader
 from sabayon.store.sqlite.records import SqliteActivations, SqliteJournal, SqliteLedger
-from sabayon.store.sqlite.spool import SEGMENT_BYTES, Spool
+from sabayon.store.sqlite.segment import Segment
+from sabayon.store.sqlite.spool import SEGMENT_BYTES, Spool, open_segments
 from sabayon.store.sqlite.writer import Writer
 
 logger = logging.getLogger("sabayon.store")
@@ -27,11 +28,10 @@ WATCH_S: Final = 0.5
 class SqliteStore:
     """All ports on one database. One process at a time may have one: records are gathered beside the database."""
 
-    def __init__(self, path: Path, spool_bytes: int) -> None:
-        """Raises OSError."""
+    def __init__(self, path: Path, segments: tuple[Segment, Segment]) -> None:
         self._reader = Reader(path)
         self.writer = Writer(path)
-        self._spool = Spool(path, self.writer, segment_bytes=spool_bytes)
+        self._spool = Spool(self.writer, segments)
         self.artifacts = SqliteArtifacts(self._reader, self.writer)
         self.activations = SqliteActivations(self._reader, self._spool)
         self.journal = SqliteJournal(self._reader, self.writer, self._spool)
@@ -45,12 +45,13 @@ class SqliteStore:
         spool_bytes: for each of the two files in which records are until the database has them.
         """
         await asyncio.to_thread(prepare, path)
+        store = cls(path, open_segments(path, spool_bytes))
         try:
-            store = cls(path, spool_bytes)
-        except OSError as error:
-            raise OperatorError(f"there is no room for records beside {path}: {error.strerror}") from error
-        await store._spool.recover()
-        await store.identities.load()
+            await store._spool.recover()
+            await store.identities.load()
+        except BaseException:
+            await store.aclose()
+            raise
         store._watcher = asyncio.create_task(store._watch(), name="store watcher")
         return store
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -58,7 +59,11 @@ class SqliteIdentities:
         await self.load()
 
     async def delete(self, namespace: str) -> None:
+        now_ms = time.time_ns() // 1_000_000
+
         def work(connection: sqlite3.Connection) -> None:
+            # Another process may still have records of it that are not in the database yet.
+            connection.execute("INSERT OR REPLACE INTO deletions VALUES (?, ?)", (namespace, now_ms))
             for statement in _BELONGING:
                 connection.execute(statement, (namespace,))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sabayon.entity.activation import StoredActivation
+from sabayon.errors import StoreUnavailable
 from sabayon.store.base import Filter
 from sabayon.store.sqlite.reader import Reader
 from sabayon.store.sqlite.spool import Spool
@@ -30,15 +31,37 @@ class SqliteActivations:
         return rows[0][0] if rows else None
 
     async def list(self, namespace: str, filter: Filter, *, skip: int, limit: int) -> Sequence[bytes]:
-        await self._spool.settled()
+        others = await self._not_in_database(namespace, filter)
         where, values = _selection(namespace, filter)
-        query = f"SELECT summary FROM activations WHERE {where} ORDER BY start DESC LIMIT ? OFFSET ?"
-        return [row[0] for row in await self._reader.rows(query, *values, limit, skip)]
+        query = f"SELECT summary, start FROM activations WHERE {where} ORDER BY start DESC LIMIT ? OFFSET ?"
+        if not others:
+            return [summary for summary, _ in await self._reader.rows(query, *values, limit, skip)]
+        rows = await self._reader.rows(query, *values, skip + limit, 0)
+        found = sorted((*others, *rows), key=lambda row: -row[1])
+        return [summary for summary, _ in found[skip : skip + limit]]
 
     async def count(self, namespace: str, filter: Filter) -> int:
-        await self._spool.settled()
+        others = await self._not_in_database(namespace, filter)
         where, values = _selection(namespace, filter)
-        return int((await self._reader.rows(f"SELECT count(*) FROM activations WHERE {where}", *values))[0][0])
+        rows = await self._reader.rows(f"SELECT count(*) FROM activations WHERE {where}", *values)
+        return int(rows[0][0]) + len(others)
+
+    async def _not_in_database(self, namespace: str, filter: Filter) -> Sequence[tuple[bytes, int]]:
+        """Summaries and starts of records that the database cannot take now; reading goes on without it."""
+        try:
+            await self._spool.settled()
+        except StoreUnavailable:
+            records = (record for record in self._spool.unsettled() if record.namespace == namespace)
+            return [(record.summary, record.start) for record in records if _matches(record, filter)]
+        return []
+
+
+def _matches(record: StoredActivation, filter: Filter) -> bool:
+    if filter.name is not None and record.name_filter != filter.name:
+        return False
+    return (filter.since is None or record.start >= filter.since) and (
+        filter.upto is None or record.start <= filter.upto
+    )
 
 
 def _selection(namespace: str, filter: Filter) -> tuple[str, list[Any]]:

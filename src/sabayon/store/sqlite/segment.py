@@ -20,11 +20,18 @@ _HEAD: Final = struct.Struct("<II")
 _LENGTH: Final = struct.Struct("<I")
 
 
+class UnknownFormat(ValueError):
+    """The file is no segment, or one of another version; it is left as it is."""
+
+
 class Segment:
     """Entries in the order in which they were appended, until they are cleared together."""
 
     def __init__(self, path: Path, size_bytes: int) -> None:
-        """Make the file, or take it with what is in it. Raises OSError, also when the disk has no room for it."""
+        """Make the file, or take it with what is in it.
+
+        Raises UnknownFormat, and OSError, also when the disk has no room for it.
+        """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(descriptor, 0, size_bytes)
@@ -33,8 +40,17 @@ class Segment:
             os.close(descriptor)
         self._size = size_bytes
         self._end = len(_MAGIC)
-        if self._memory[: len(_MAGIC)] != _MAGIC:
+        magic = self._memory[: len(_MAGIC)]
+        if not any(magic):
             self.clear()
+        elif magic != _MAGIC:
+            self._memory.close()
+            raise UnknownFormat(path.name)
+
+    @property
+    def most_bytes(self) -> int:
+        """The longest entry that there is room for when it is empty."""
+        return self._size - len(_MAGIC) - _HEAD.size - _LENGTH.size
 
     def append(self, entry: bytes) -> bool:
         """Keep `entry`; False when there is no room for it."""

@@ -18,8 +18,8 @@ from typing import Final
 import msgspec
 
 from sabayon.entity.activation import StoredActivation
-from sabayon.errors import StoreUnavailable
-from sabayon.store.sqlite.segment import Segment
+from sabayon.errors import OperatorError, StoreUnavailable
+from sabayon.store.sqlite.segment import Segment, UnknownFormat
 from sabayon.store.sqlite.writer import Writer
 
 SEGMENT_BYTES: Final = 4 * 1024 * 1024
@@ -52,13 +52,25 @@ def paths_of(database: Path) -> tuple[Path, Path]:
     return database.with_name(f"{database.name}-spool0"), database.with_name(f"{database.name}-spool1")
 
 
+def open_segments(database: Path, size_bytes: int) -> tuple[Segment, Segment]:
+    """Make them, or take them with what is in them. Raises OperatorError."""
+    first, second = paths_of(database)
+    try:
+        return Segment(first, size_bytes), Segment(second, size_bytes)
+    except OSError as error:
+        raise OperatorError(f"there is no room for records beside {database}: {error.strerror}") from error
+    except UnknownFormat as error:
+        text = f"{error} beside {database} was not written by this version; move it away to start without its records"
+        raise OperatorError(text) from error
+
+
 class Spool:
     """Where records are until the database has them."""
 
-    def __init__(self, database: Path, writer: Writer, *, segment_bytes: int = SEGMENT_BYTES) -> None:
-        """Raises OSError."""
+    def __init__(self, writer: Writer, segments: tuple[Segment, Segment]) -> None:
         self._writer = writer
-        self._filling, self._inserting = (Segment(path, segment_bytes) for path in paths_of(database))
+        self._filling, self._inserting = segments
+        self._most_bytes = min(MAX_ENTRY_BYTES, self._filling.most_bytes)
         self._gathered: list[Entry] = []  # what is in the segment that is filled
         self._held: list[Entry] = []  # what is in the other one
         self._recent: dict[str, StoredActivation] = {}
@@ -68,18 +80,21 @@ class Spool:
         self._failure: BaseException | None = None
 
     async def recover(self) -> None:
-        """Insert what an earlier process left. Raises StoreUnavailable, with everything still there."""
+        """Insert what an earlier process left. Raises OperatorError, with everything still there."""
         for segment in (self._filling, self._inserting):
-            left = [_decoder.decode(entry) for entry in segment.entries()]
-            if left:
-                await self._writer.submit(_insertion_of(left), is_durable=True)
+            try:
+                left = [_decoder.decode(entry) for entry in segment.entries()]
+                if left:
+                    await self._writer.submit(_insertion_of(left), is_durable=True)
+            except (StoreUnavailable, msgspec.DecodeError) as error:
+                raise OperatorError(f"the last run's records cannot be stored: {error}; nothing was lost") from error
             segment.clear()
 
     async def put(self, record: StoredActivation, *, settles: bool) -> None:
         """Keep `record`. Raises StoreUnavailable when there is no room because the database takes nothing."""
         entry = Entry(record, settles)
         encoded = _encoder.encode(entry)
-        if len(encoded) > MAX_ENTRY_BYTES:
+        if len(encoded) > self._most_bytes:
             await self._writer.submit(_insertion_of((entry,)), is_durable=False, is_alone=False)
             return
         while not self._filling.append(encoded):
@@ -93,8 +108,12 @@ class Spool:
         """A record that the database may not have yet."""
         return self._recent.get(activation_id)
 
+    def unsettled(self) -> list[StoredActivation]:
+        """What the database does not have, oldest first."""
+        return [entry.record for entry in (*self._held, *self._gathered)]
+
     async def settled(self) -> None:
-        """Until the database has all that was put before. Raises StoreUnavailable."""
+        """Until the database has all that was put before. Raises StoreUnavailable, at once while it takes nothing."""
         wanted = self._put_count
         while self._insert_count < wanted:
             await self._inserted()
@@ -104,8 +123,13 @@ class Spool:
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._insert)
 
     async def _inserted(self) -> None:
-        """Until the insertion that is under way, or a new one, has ended. Raises StoreUnavailable."""
+        """Until the insertion that is under way, or a new one, has ended. Raises StoreUnavailable.
+
+        After one that failed the next has its time: not every reader tries again.
+        """
         if self._insertion is None:
+            if self._failure is not None:
+                raise self._failure
             self._insert()
         assert self._insertion is not None
         await asyncio.wait((self._insertion,))
@@ -140,6 +164,7 @@ class Spool:
 
     async def aclose(self) -> None:
         """Insert all there is; what the database does not take stays in the files."""
+        self._failure = None
         with contextlib.suppress(StoreUnavailable):
             await self.settled()
         if self._timer is not None:
@@ -149,16 +174,19 @@ class Spool:
 
 
 def _insertion_of(entries: Sequence[Entry]) -> Callable[[sqlite3.Connection], None]:
-    """Insert them; of one id the first one stays."""
+    """Insert them; of one id the first one stays, and none of what a namespace did before it was deleted."""
 
     def work(connection: sqlite3.Connection) -> None:
-        for start in range(0, len(entries), _ROWS):
-            group = entries[start : start + _ROWS]
+        deleted = dict(connection.execute("SELECT namespace, at FROM deletions"))
+        kept = [entry for entry in entries if entry.record.start > deleted.get(entry.record.namespace, -1)]
+        for start in range(0, len(kept), _ROWS):
+            group = kept[start : start + _ROWS]
             values = [value for entry in group for value in msgspec.structs.astuple(entry.record)]
             rows = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(group))
             connection.execute(f"INSERT OR IGNORE INTO activations VALUES {rows}", values)
-            if settled := [entry.record.activation_id for entry in group if entry.settles]:
-                ids = ", ".join("?" * len(settled))
-                connection.execute(f"DELETE FROM journal WHERE id IN ({ids})", settled)
+        settled = [entry.record.activation_id for entry in entries if entry.settles]
+        for start in range(0, len(settled), _ROWS):
+            ids = settled[start : start + _ROWS]
+            connection.execute(f"DELETE FROM journal WHERE id IN ({', '.join('?' * len(ids))})", ids)
 
     return work
