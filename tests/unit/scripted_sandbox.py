@@ -76,6 +76,7 @@ class ScriptedSandbox:
 
     async def suspend(self) -> None:
         self.is_suspended = True
+        self._driver.on_suspend(self)
 
     async def resume(self) -> None:
         self.is_suspended = False
@@ -103,7 +104,7 @@ class ScriptedDriver:
 
     ready: versions of archives that it puts in place itself; it has a look at others.
     is_starting: set when a sandbox is wanted. may_start: cleared to hold starts up. is_asked: set when one is asked.
-    can_overlap: whether the code of its sandboxes lets runs overlap.
+    can_overlap: whether the code of its sandboxes lets runs overlap. on_suspend: called when one is suspended.
     """
 
     level = "scripted"
@@ -123,6 +124,7 @@ class ScriptedDriver:
         self.ready: set[str] = set()
         self.on_init: Script = succeed
         self.on_run: Script = succeed
+        self.on_suspend: Callable[[ScriptedSandbox], object] = id
 
     async def start(self) -> None:
         """There is nothing to make ready."""

@@ -23,7 +23,7 @@ from sabayon.invoker.container import START_TRIES
 from sabayon.invoker.instructions import Cell
 from sabayon.invoker.stem_cells import StemCells
 from sabayon.invoker.worker import TICK_S, Invoker
-from sabayon.sandbox.base import DependenciesUnusable, Egress
+from sabayon.sandbox.base import DependenciesUnusable, Egress, SandboxDied
 from sabayon.store.base import Put
 from sabayon.store.memory import MemoryActivations, MemoryArtifacts, MemoryStore
 from tests.unit.patient_loop import run_patiently
@@ -78,14 +78,14 @@ class Stage:
         self.revision = 0
         self.invoker = self.invoker_of()
 
-    def invoker_of(self, *stem_cells: StemCells) -> Invoker:
+    def invoker_of(self, *stem_cells: StemCells, pause_grace_s: float = 10) -> Invoker:
         return Invoker(
             self.driver,
             self.artifacts,
             self.activations,
             memory_mb=MEMORY_MB,
             keep_alive_s=60,
-            pause_grace_s=10,
+            pause_grace_s=pause_grace_s,
             stem_cells=stem_cells,
             limits=SystemLimits(),
         )
@@ -216,6 +216,34 @@ def test_a_container_that_dies_while_it_is_idle_is_cleared_away_and_a_stem_cell_
         await asyncio.sleep(2 * TICK_S)
         assert stage.invoker.stats().used_mb == before - 256
         assert [sandbox.spec.kind for sandbox in stage.driver.made if sandbox.is_alive] == ["nodejs:20"]
+        await stage.invoker.aclose()
+
+    run_patiently(scenario())
+
+
+@pytest.mark.parametrize("warm", [1, 2], ids=["that is being paused", "that is to be paused next"])
+def test_an_activation_runs_in_the_container_it_was_given_though_a_pause_fails(
+    warm: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        stage = Stage()
+        stage.invoker = stage.invoker_of(pause_grace_s=0)
+        stage.action = replace(stage.action, limits=ActionLimits(memory=128))
+        await stage.open()
+        await asyncio.gather(*(stage.accept() for _ in range(warm)))
+        placed: list[asyncio.Future[Any]] = []
+
+        def fail(sandbox: ScriptedSandbox) -> None:
+            if not placed:
+                placed.append(stage.accept())
+            raise SandboxDied("it cannot be frozen")
+
+        stage.driver.on_suspend = fail
+        await stage.invoker.start()
+        await asyncio.sleep(1.5 * TICK_S)
+        assert (await asyncio.wait_for(placed[0], 5)).response.outcome is Outcome.SUCCESS
+        assert [len(sandbox.runs) for sandbox in stage.driver.made] == [1] * (warm - 1) + [2]
+        assert caplog.text.count("it cannot be frozen") == 1
         await stage.invoker.aclose()
 
     run_patiently(scenario())

@@ -156,7 +156,7 @@ class Invoker:
             container_id, job.id, time.monotonic(), is_usable=is_usable, held_mb=container.held_mb()
         )
         if container.leave(is_usable=is_usable):
-            del self._containers[container_id]
+            self._containers.pop(container_id, None)
             self._spawn(container.destroy("it cannot be used again"))
         self._carry_out(instructions)
         if ended is None:
@@ -247,17 +247,21 @@ class Invoker:
         self._carry_out(self._pool.ready(container_id, time.monotonic(), held_mb=container.held_mb()))
 
     async def _pause(self, container_id: int) -> None:
-        container = self._containers.get(container_id)
-        if container is None:
+        """Suspend a container, unless it has been given a job. One that has one when that fails is left to it."""
+        if not self._pool.is_idle(container_id):
             return
+        container = self._containers[container_id]
         try:
             await container.suspend()
         except SandboxDied as error:
             logger.warning("container %s: %s", container_id, error)
-            instructions = self._pool.removed(container_id, time.monotonic())
-            self._containers.pop(container_id, None)
-            await container.destroy("it cannot be paused")
-            self._carry_out(instructions)
+            if self._pool.is_idle(container_id):
+                self._lose(container_id, "it cannot be paused")
+
+    def _lose(self, container_id: int, reason: str) -> None:
+        """An idle container, or a stem cell, is of no use any more."""
+        self._spawn(self._containers.pop(container_id).destroy(reason))
+        self._carry_out(self._pool.removed(container_id, time.monotonic()))
 
     async def _tick(self) -> None:
         while True:
@@ -270,9 +274,7 @@ class Invoker:
         for container_id, container in list(self._containers.items()):
             if container.has_died and self._pool.is_idle(container_id):
                 logger.warning("container %s died while it was idle", container_id)
-                del self._containers[container_id]
-                self._spawn(container.destroy("it has died"))
-                self._carry_out(self._pool.removed(container_id, time.monotonic()))
+                self._lose(container_id, "it has died")
 
     async def drain(self, deadline_s: float) -> None:
         """Until nothing is accepted any more, at most `deadline_s`."""
