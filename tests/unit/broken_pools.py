@@ -89,7 +89,7 @@ class RunsTwice(Pool):
 @noticed("waiting jobs are counted wrongly")
 class DropsWhatMustWait(Pool):
     def submit(self, job: Job, now: float) -> list[Instruction]:
-        return self._place(job) or []
+        return self._place(job, now) or []
 
 
 @noticed("has too many jobs")
@@ -103,9 +103,9 @@ class OverfillsSlots(Inventory):
             super().join(container, job)
 
 
-@noticed("though there is room")
+@noticed("though there is a slot")
 class NeverJoins(Inventory):
-    def joinable(self, job: Job) -> Container | None:
+    def joinable(self, job: Job, busy_since: float = -math.inf) -> Container | None:
         return None
 
 
@@ -148,29 +148,57 @@ class JoinsTheDoomed(Inventory):
 class ServesTheLastFirst(Queues):
     def add(self, job: Job, now: float) -> None:
         super().add(job, now)
-        self._queues[job.key.namespace].rotate(1)
+        self._queues[job.key.namespace].move_to_end(job.id, last=False)
 
 
 @noticed("is passed over again")
 class ServesOneNamespaceFirst(Queues):
-    def _take_first(self, namespace: str) -> None:
-        super()._take_first(namespace)
-        if namespace in self._queues:
-            self._queues.move_to_end(namespace, last=False)
+    def _end_turn(self, namespace: str) -> None:
+        pass
 
 
 @noticed("though there is room")
 class ServesNobodyBehindTheFirst(Queues):
-    def serve(self, place: Place, waits_for_itself: Callable[[Job], bool], now: float) -> list[Instruction]:
-        return super().serve(place, lambda _: False, now + 10 * PATIENCE_S)
+    def _take_turns(self, place: Place, now: float) -> list[Instruction]:
+        return super()._take_turns(lambda job, _: place(job, now), now + 10 * PATIENCE_S)
 
 
 @noticed("waits for ever")
 class HasNoPatience(Queues):
     """Lets small jobs pass a large one for ever."""
 
-    def serve(self, place: Place, waits_for_itself: Callable[[Job], bool], now: float) -> list[Instruction]:
-        return super().serve(place, lambda _: True, now)
+    def _is_patient(self, job: Job, since: float, now: float) -> bool:
+        return False
+
+
+@noticed("is kept busy by")
+class KeepsSlotsOpen(Queues):
+    """Lets jobs join a container for ever that others need the memory of."""
+
+    def is_patient_besides(self, namespace: str, now: float) -> bool:
+        return False
+
+
+@noticed("though there is a slot")
+class HoldsSlotsBack(Queues):
+    """Has those that need no memory wait for their turn."""
+
+    def _find_slots(self, join: Place, now: float) -> list[Instruction]:
+        return []
+
+
+@noticed("was here before")
+class GivesSlotsToTheLast(Queues):
+    def add(self, job: Job, now: float) -> None:
+        super().add(job, now)
+        if job.concurrency > 1:
+            self._sharing[job.key].rotate(1)
+
+    def _take(self, job: Job) -> None:
+        if job.concurrency > 1:
+            self._sharing[job.key].remove(job)
+            self._sharing[job.key].appendleft(job)
+        super()._take(job)
 
 
 @noticed("though there is room")
@@ -178,7 +206,7 @@ class ServesOnlyWhoComes(Pool):
     """What becomes free is left alone until the next job comes."""
 
     def finished(self, container_id: int, job_id: str, now: float, *, is_usable: bool, held_mb: int) -> Any:
-        waiting, self._waiting = self._waiting, Queues()
+        waiting, self._waiting = self._waiting, Queues(self._is_over_share)
         super().finished(container_id, job_id, now, is_usable=is_usable, held_mb=held_mb)
         self._waiting = waiting
         return []
@@ -269,7 +297,7 @@ class TakesAnyStemCell(Prewarm):
 @noticed("a stem cell is made while somebody waits")
 class RefillsBeforeItServes(Pool):
     def _refill(self) -> list[Instruction]:
-        waiting, self._waiting = self._waiting, Queues()
+        waiting, self._waiting = self._waiting, Queues(self._is_over_share)
         created = super()._refill()
         self._waiting = waiting
         return created
@@ -287,7 +315,11 @@ def maker(kind: Any) -> Callable[..., Pool]:
 
     def make(memory_mb: int, *, keep_alive_s: float, pause_grace_s: float, stem_cells: Any) -> Pool:
         pool = Pool(memory_mb, keep_alive_s=keep_alive_s, pause_grace_s=pause_grace_s, stem_cells=stem_cells)
-        arguments = {Idle: (keep_alive_s, pause_grace_s), Prewarm: (stem_cells,)}.get(base, ())
+        arguments = {
+            Idle: (keep_alive_s, pause_grace_s),
+            Prewarm: (stem_cells,),
+            Queues: (pool._is_over_share,),
+        }.get(base, ())
         setattr(pool, PARTS[base], kind(*arguments))
         return pool
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sabayon.entity.limits import KeptWarm
 from sabayon.invoker.instructions import Cell, Create, Instruction, Job, Key, Pause, Remove, Run
-from sabayon.invoker.pool import HEADROOM, NAMESPACE_SHARE, Pool
+from sabayon.invoker.pool import HEADROOM, NAMESPACE_SHARE, UNBROKEN_S, Pool
 from sabayon.invoker.prewarm import LEARNED_CLASSES
 from sabayon.invoker.stem_cells import StemCells
 from sabayon.invoker.waiting import PATIENCE_S
@@ -57,6 +57,7 @@ class Stage:
         self.waiting: dict[str, Job] = {}
         self.since: dict[str, float] = {}
         self.running: dict[int, dict[str, Job]] = {}
+        self.busy_since: dict[int, float] = {}
         self.doomed: set[int] = set()
         self.warm: set[int] = set()
         self.failing: set[Key] = set()
@@ -179,7 +180,12 @@ class Stage:
 
     def _run(self, container: int, job: Job, *, is_new: bool) -> None:
         assert self.waiting.get(job.id) == job, f"{job.id} does not wait"
-        self._check_turn(job)
+        if container in self.running:
+            self._check_slot(container, job)
+        else:
+            self._check_turn(job)
+            self.busy_since[container] = self.now
+        self._overtaken.pop(job.id, None)
         del self.waiting[job.id]
         wanted = Cell(job.kind, job.memory_mb, job.egress)
         if container not in self.running and container not in self.idle:
@@ -274,28 +280,34 @@ class Stage:
 
     def _check_waiting(self) -> None:
         """Work is conserved, but for a patient job that holds up others; and patience is rewarded."""
+        assert not any(map(self._has_slot, self._firsts())), "a job waits though there is a slot for it"
         heads = self._heads()
-        patient = [
-            job
-            for job in heads
-            if self.now - self.since[job.id] > PATIENCE_S and not self._is_over_share(job) and not self._has_room(job)
-        ]
+        patient = [job for job in heads if self._is_patient(job) and not self._has_memory(job)]
         if not patient:
-            assert not any(map(self._has_room, heads)), "a job waits though there is room"
+            assert not any(map(self._has_memory, heads)), "a job waits though there is room"
         ends = sum(map(len, self.running.values())) + len(heads) - 1
         self._allowed_ends = {job.id: self._allowed_ends.get(job.id, ends) for job in patient}
         assert all(ends > 0 for ends in self._allowed_ends.values()), "a job waits for ever"
+
+    def _check_slot(self, container: int, job: Job) -> None:
+        """`job` is the first of its action, and keeps no container busy that a patient job of others waits for.
+
+        Until then it may end before that patient job has its turn.
+        """
+        first = next(other for other in self.waiting.values() if other.key == job.key)
+        assert first == job, f"{first.id} was here before {job.id}"
+        assert not self._is_to_run_empty(container), f"{container} is kept busy by {job.id}"
+        self._allowed_ends = {id: ends + 1 for id, ends in self._allowed_ends.items()}
 
     def _check_turn(self, job: Job) -> None:
         """`job` is the first of its namespace, and passes no other namespace's first job for the second time."""
         for head in self._heads():
             if head.key.namespace == job.key.namespace:
                 assert head == job, f"{head.id} was here before {job.id}"
-            elif self._has_room(head):
+            elif self._has_memory(head):
                 overtaken = self._overtaken.setdefault(head.id, Counter())
                 overtaken[job.key.namespace] += 1
                 assert overtaken[job.key.namespace] == 1, f"{head.id} is passed over again"
-        self._overtaken.pop(job.id, None)
 
     def _heads(self) -> list[Job]:
         """The first job of each namespace that waits."""
@@ -304,14 +316,33 @@ class Stage:
             heads.setdefault(job.key.namespace, job)
         return list(heads.values())
 
-    def _has_room(self, job: Job) -> bool:
-        """Whether `job` could run: beside others of its action, or if all that is idle made way."""
+    def _firsts(self) -> list[Job]:
+        """The first job of each action that waits."""
+        firsts: dict[Key, Job] = {}
+        for job in self.waiting.values():
+            firsts.setdefault(job.key, job)
+        return list(firsts.values())
+
+    def _has_slot(self, job: Job) -> bool:
+        """Whether `job` could run beside others of its action."""
         for container, jobs in self.running.items():
-            others = next(iter(jobs.values()))
-            if others.key == job.key and container not in self.doomed and len(jobs) < job.concurrency:
+            is_its_own = next(iter(jobs.values())).key == job.key and container not in self.doomed
+            if is_its_own and len(jobs) < job.concurrency and not self._is_to_run_empty(container):
                 return True
+        return False
+
+    def _has_memory(self, job: Job) -> bool:
+        """Whether `job` could run if all that is idle made way."""
         free_mb = self.memory_mb - sum(self.size_mb[container] for container in self.running)
         return job.memory_mb <= free_mb and not self._is_over_share(job)
+
+    def _is_to_run_empty(self, container: int) -> bool:
+        """Whether it has had jobs for long without a break, and a patient job of another namespace waits."""
+        others = (job for job in self._heads() if job.key.namespace != self.owner[container])
+        return self.now - self.busy_since[container] > UNBROKEN_S and any(map(self._is_patient, others))
+
+    def _is_patient(self, job: Job) -> bool:
+        return self.now - self.since[job.id] > PATIENCE_S and not self._is_over_share(job)
 
     def _is_over_share(self, job: Job) -> bool:
         busy_mb = self.busy_mb(job.key.namespace)

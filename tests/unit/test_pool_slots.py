@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sabayon.invoker.instructions import Cell, Job, Key, Run
-from sabayon.invoker.pool import Pool
+from sabayon.invoker.pool import UNBROKEN_S, Pool
 from sabayon.invoker.waiting import PATIENCE_S
 from tests.unit.pool_stage import MEMORY_MB, NODE, PYTHON, Stage, fixed, kinds_of, ran
 
@@ -104,13 +104,122 @@ def test_a_container_that_cannot_be_used_gets_no_further_job_and_counts_until_it
     assert container not in stage.idle
 
 
-def test_slots_of_others_are_left_alone_while_a_patient_job_waits_for_memory() -> None:
-    stage = Stage(512)
-    container = submit(stage, concurrency=9)
-    stage.submit("bob", memory_mb=512)
+def crowded(slots: int = 100) -> tuple[Stage, int]:
+    """Of 1024 MB two namespaces have three quarters and a backlog, a third one a container with one slot taken."""
+    stage = Stage(1024)
+    shared = submit(stage, namespace="carol", concurrency=slots)
+    for _ in range(20):
+        stage.submit("alice")
+        stage.submit("bob")
+    return stage, shared
+
+
+@pytest.mark.parametrize("waited_s", [0.0, PATIENCE_S + 1], ids=["who wait", "who are patient"])
+def test_a_job_that_finds_a_slot_passes_all_others_that_need_memory(waited_s: float) -> None:
+    stage, shared = crowded()
+    stage.pass_time(waited_s)
+    assert [submit(stage, namespace="carol", concurrency=100) for _ in range(20)] == [shared] * 20
+
+
+def test_a_slot_that_becomes_free_goes_to_its_own_action_whoever_waits_for_memory() -> None:
+    stage, shared = crowded(slots=2)
+    submit(stage, namespace="carol")
     stage.pass_time(PATIENCE_S + 1)
-    assert stage.submit("alice", concurrency=9) == []
-    assert [run.job.key.namespace for run in stage.finish(container) if isinstance(run, Run)] == ["bob"]
+    assert stage.submit("carol", concurrency=2) == []
+    assert [run.job.key.namespace for run in stage.finish(shared) if isinstance(run, Run)] == ["carol"]
+
+
+def test_a_namespace_over_its_share_still_joins_what_it_has() -> None:
+    stage = Stage(1024)
+    shared = submit(stage, "shared")
+    for action in ("b", "c"):
+        stage.submit("alice", action)
+    assert stage.submit("alice", "d") == []
+    assert submit(stage, "shared") == shared
+
+
+def test_a_job_that_joins_costs_its_namespace_no_turn() -> None:
+    stage = Stage(512)
+    shared, _ = submit(stage), submit(stage)
+    (other,) = ran(stage.submit("bob"))
+    for namespace, action, concurrency in (("alice", "a", 2), ("alice", "b", 1), ("carol", "c", 1)):
+        stage.submit(namespace, action, concurrency=concurrency)
+    assert ran(stage.finish(shared)) == [shared]
+    stage.finish(shared)
+    stage.finish(shared)
+    stage.finish(other)
+    assert [job.partition("-")[0] for job in stage.served[-2:]] == ["alice", "carol"]
+
+
+def test_a_job_whose_turn_it_is_takes_along_those_of_its_action_that_wait() -> None:
+    stage = Stage(256)
+    (other,) = ran(stage.submit("bob"))
+    for action, concurrency in (("a", 2), ("b", 1), ("a", 2)):
+        stage.submit("alice", action, concurrency=concurrency)
+    stage.finish(other)
+    assert stage.served[1:] == ["alice-a-2", "alice-a-4"]
+
+
+def test_jobs_of_one_action_get_slots_in_their_order() -> None:
+    stage = Stage(256)
+    shared, _ = submit(stage), submit(stage)
+    for _ in range(3):
+        assert stage.submit("alice", concurrency=2) == []
+    for _ in range(3):
+        stage.finish(shared)
+    assert stage.served[-3:] == ["alice-a-3", "alice-a-4", "alice-a-5"]
+
+
+def test_a_container_that_was_busy_for_long_runs_empty_for_a_patient_job_of_another_namespace() -> None:
+    stage, shared = crowded()
+    stage.pass_time(UNBROKEN_S + 0.1)
+    assert stage.submit("carol", concurrency=100) == []
+    assert [run.job.key.namespace for run in stage.finish(shared) if isinstance(run, Run)] == ["bob"]
+
+
+def test_a_container_that_was_busy_for_long_is_shared_on_while_nobody_else_is_patient() -> None:
+    stage = Stage(256)
+    shared = submit(stage)
+    stage.pass_time(UNBROKEN_S + 0.1)
+    stage.submit("bob")
+    stage.submit("alice", "b")
+    assert submit(stage) == shared
+    stage.pass_time(PATIENCE_S + 0.1)
+    assert stage.submit("alice", concurrency=2) == []
+
+
+def test_a_patient_job_of_the_same_namespace_leaves_slots_alone() -> None:
+    stage = Stage(1024)
+    shared = submit(stage)
+    for _ in range(3):
+        stage.submit("bob")
+    assert stage.submit("alice", "b") == []
+    stage.pass_time(UNBROKEN_S + 0.1)
+    assert submit(stage) == shared
+
+
+def test_slots_are_given_out_again_as_soon_as_the_patient_job_has_its_memory() -> None:
+    stage = Stage(512)
+    shared, (other,) = submit(stage), ran(stage.submit("bob"))
+    stage.submit("carol")
+    stage.pass_time(UNBROKEN_S + 0.1)
+    assert stage.submit("alice", concurrency=2) == []
+    runs = [run for run in stage.finish(other) if isinstance(run, Run)]
+    assert [run.job.key.namespace for run in runs] == ["carol", "alice"]
+    assert runs[1].container == shared
+
+
+def test_a_break_lets_a_container_be_shared_for_as_long_again() -> None:
+    stage = Stage(512)
+    stage.pass_time(1.0)
+    shared = submit(stage)
+    stage.pass_time(UNBROKEN_S)
+    stage.finish(shared)
+    assert submit(stage) == shared
+    stage.submit("bob")
+    stage.submit("carol")
+    stage.pass_time(PATIENCE_S + 0.1)
+    assert submit(stage) == shared
 
 
 def test_an_action_with_one_slot_never_shares() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,7 +17,7 @@ class Container:
     """One container. key is None for a stem cell, jobs is empty when it is idle.
 
     counted_mb: what it takes of the pool's memory now, at most the memory of its cell, which is its limit.
-    concurrency: how many jobs it may hold at once.
+    concurrency: how many jobs it may hold at once. busy_since: if they can be several, since when it has had any.
     is_prewarmed: whether it was a stem cell. is_warm: whether a job has ended well in it.
     is_doomed: it gets no further job, and is forgotten with the end of its last one.
     """
@@ -27,6 +28,7 @@ class Container:
     key: Key | None = None
     concurrency: int = 1
     jobs: set[str] = field(default_factory=set)
+    busy_since: float = 0.0
     idle_since: float = 0.0
     kept_warm: KeptWarm = _NOT_KEPT
     is_prewarmed: bool = False
@@ -78,15 +80,16 @@ class Inventory:
         self.used_mb += counted - container.counted_mb
         container.counted_mb = counted
 
-    def joinable(self, job: Job) -> Container | None:
+    def joinable(self, job: Job, busy_since: float = -math.inf) -> Container | None:
         """The busy container in which `job` runs best: a warm one, else one that was a stem cell, else a new one.
 
-        Of equals the one that was shared first, so that the others run empty.
+        Of equals the one that was shared first, so that the others run empty. None that is busy since before that time.
         """
-        fitting = [container for container in self._shared.get(job.key, ()) if container.fits(job)]
+        shared = self._shared.get(job.key, ())
+        fitting = [container for container in shared if container.fits(job) and container.busy_since >= busy_since]
         return max(fitting, key=lambda c: (c.is_warm, c.is_prewarmed), default=None)
 
-    def occupy(self, container: Container, job: Job) -> None:
+    def occupy(self, container: Container, job: Job, now: float) -> None:
         """Put `job` into `container`, which is idle, new or a stem cell, and counts at its limit from now on."""
         container.key = job.key
         container.concurrency = job.concurrency
@@ -98,6 +101,7 @@ class Inventory:
         namespace = job.key.namespace
         self.busy_mb[namespace] = self.busy_mb.get(namespace, 0) + memory_mb
         if job.concurrency > 1:
+            container.busy_since = now
             self._shared.setdefault(job.key, []).append(container)
 
     def join(self, container: Container, job: Job) -> None:

@@ -4,6 +4,7 @@ A job takes, in this order: a warm container of its own (same namespace, action,
 and a slot left; an idle one; one with a slot left that is being initialised, or made; a stem cell of its kind, memory
 and egress; a new container if memory is left; a new one in the room of others that are removed for it: stem cells that
 still start, then idle containers, longest idle first, then stem cells. Otherwise it waits: `waiting` says for whom.
+Who waits for memory holds up nobody that finds a slot, unless the container has to run empty (`UNBROKEN_S`).
 
 A container counts at its memory limit while it starts or has jobs, however many they are, and at what it really holds
 while it is idle, which is a small part of it: so one machine keeps many functions warm. To
@@ -30,6 +31,10 @@ NAMESPACE_SHARE: Final = 0.8
 HEADROOM: Final = 1 / 16
 """Of all memory, how much is kept free if removing paused containers does it: then a cold start removes none."""
 
+UNBROKEN_S: Final = 10.0
+"""A container that has had jobs without a break for longer gets none beside them while a job of another namespace has
+waited for too long: it is left to run empty, so that its memory comes free."""
+
 REMEMBERED_FAILURES: Final = 1000
 """How many actions are known at most that get no stem cells."""
 
@@ -50,7 +55,7 @@ class Pool:
         self._inventory = Inventory()
         self._idle = Idle(keep_alive_s, pause_grace_s)
         self._prewarm = Prewarm(stem_cells)
-        self._waiting = Queues()
+        self._waiting = Queues(self._is_over_share)
         self._failing: OrderedDict[Key, None] = OrderedDict()
 
     def __repr__(self) -> str:
@@ -87,7 +92,7 @@ class Pool:
         if self._waiting:
             self._waiting.add(job, now)
             return self._serve_waiting(now)
-        placed = self._place(job)  # nobody is overtaken: no need to queue
+        placed = self._place(job, now)  # nobody is overtaken: no need to queue
         if placed is None:
             self._waiting.add(job, now)
             return []
@@ -157,18 +162,30 @@ class Pool:
         return [*instructions, *self._refill()]
 
     def _serve_waiting(self, now: float) -> list[Instruction]:
-        return self._waiting.serve(self._place, self._is_over_share, now)
+        return self._waiting.serve(self._place, self._place_beside, now)
 
-    def _place(self, job: Job) -> list[Instruction] | None:
+    def _place(self, job: Job, now: float) -> list[Instruction] | None:
         """A container for `job`, or None when it has to wait."""
-        shared = self._inventory.joinable(job) if job.concurrency > 1 else None
+        shared = self._joinable(job, now) if job.concurrency > 1 else None
         if shared and shared.is_warm:
             return self._join(shared, job)
         if self._can_take_memory(job):
             if warm := self._idle.find(job):
-                return self._reuse(warm, job)
-            return self._join(shared, job) if shared else self._start_cold(job)
+                return self._reuse(warm, job, now)
+            return self._join(shared, job) if shared else self._start_cold(job, now)
         return self._join(shared, job) if shared else None
+
+    def _place_beside(self, job: Job, now: float) -> list[Instruction] | None:
+        """A slot for `job` in a busy container, or None when there is none."""
+        shared = self._joinable(job, now)
+        return self._join(shared, job) if shared else None
+
+    def _joinable(self, job: Job, now: float) -> Container | None:
+        """The busy container that `job` may join; none that is left to run empty for others."""
+        shared = self._inventory.joinable(job)
+        if shared and self._waiting.is_patient_besides(job.key.namespace, now):
+            return self._inventory.joinable(job, now - UNBROKEN_S)
+        return shared
 
     def _can_take_memory(self, job: Job) -> bool:
         """Whether the memory limit of `job` is free, or would be without all that has no job, and its namespace may."""
@@ -184,14 +201,14 @@ class Pool:
         self._inventory.join(container, job)
         return [Run(container.id, job, False)]
 
-    def _reuse(self, container: Container, job: Job) -> list[Instruction]:
+    def _reuse(self, container: Container, job: Job, now: float) -> list[Instruction]:
         """Run `job` in its own idle container, which gets the rest of its memory back."""
         self._idle.remove(container)
         removed = self._make_room(job.memory_mb - container.counted_mb)
-        self._inventory.occupy(container, job)
+        self._inventory.occupy(container, job, now)
         return [*removed, Run(container.id, job, False)]
 
-    def _start_cold(self, job: Job) -> list[Instruction]:
+    def _start_cold(self, job: Job, now: float) -> list[Instruction]:
         """Run `job` in a stem cell or in a new container.
 
         An action whose last container came to nothing gets a new one, and no stem cell is made for it: those are for
@@ -199,21 +216,21 @@ class Pool:
         """
         cell = Cell(job.kind, job.memory_mb, job.egress)
         if job.key in self._failing:
-            return self._start_new(cell, job)
+            return self._start_new(cell, job, now)
         stem_cell = self._prewarm.find(cell)
         if stem_cell is None:
             self._prewarm.cold_start(cell)
-            return self._start_new(cell, job)
+            return self._start_new(cell, job, now)
         self._prewarm.take(stem_cell)
         removed = self._make_room(job.memory_mb - stem_cell.counted_mb)
-        self._inventory.occupy(stem_cell, job)
+        self._inventory.occupy(stem_cell, job, now)
         stem_cell.is_prewarmed = True
         return [*removed, Run(stem_cell.id, job, False), *self._refill()]
 
-    def _start_new(self, cell: Cell, job: Job) -> list[Instruction]:
+    def _start_new(self, cell: Cell, job: Job, now: float) -> list[Instruction]:
         removed = self._make_room(job.memory_mb)
         container = self._inventory.add(cell)
-        self._inventory.occupy(container, job)
+        self._inventory.occupy(container, job, now)
         return [*removed, Run(container.id, job, True)]
 
     def _make_room(self, memory_mb: int) -> list[Instruction]:
