@@ -100,7 +100,7 @@ class Lease:
 
 async def open_cache(limit_bytes: int, create: Create) -> CodeCache | None:
     """A cache that can be used; None where this kernel cannot share code."""
-    codes = CodeCache(limit_bytes, create)
+    codes = CodeCache(limit_bytes, create, Trees())
     try:
         await codes.start()
     except OSError as error:
@@ -112,9 +112,9 @@ async def open_cache(limit_bytes: int, create: Create) -> CodeCache | None:
 class CodeCache:
     """Prepared archives, by kind and content. Nothing of it outlives the platform."""
 
-    def __init__(self, limit_bytes: int, create: Create) -> None:
+    def __init__(self, limit_bytes: int, create: Create, trees: Trees) -> None:
         self._create = create
-        self._trees = Trees()
+        self._trees = trees
         self._shelf = Shelf(limit_bytes)
         self._tree_bytes = min(limit_bytes, _TREE_BYTES)
         self._keys: dict[tuple[str, str], str] = {}
@@ -134,7 +134,8 @@ class CodeCache:
         """The use of the archive's tree; None when the archive has to go by `init`.
 
         The first that asks has the tree made and does not wait for it: to unpack what it needs itself is no slower.
-        Who asks while it is being made waits. The caller gives the lease back. Raises what `code.read` raises.
+        Who asks while it is being made waits. The caller gives the lease back. `code.read` may be asked after this
+        has returned; raises what it raises before.
         """
         version = kind, code.version
         key = self._keys.get(version) or await self._shared_look(version, code)
@@ -168,12 +169,10 @@ class CodeCache:
             self._wanted[key].set()
             await asyncio.wait((building,), timeout=WAIT_S)
             return key in self._shelf
-        if len(self._building) >= BUILDERS or self._shelf.is_refused(key, self._now()):
-            return False
-        text = await code.read()
-        if text is not None and key not in self._building:
+        if len(self._building) < BUILDERS and not self._shelf.is_refused(key, self._now()):
+            # From the question to the entry nothing is waited for: else the bound would not hold.
             wanted = self._wanted[key] = asyncio.Event()
-            self._building[key] = task = self._spawn(self._build_when(wanted, key, kind, text))
+            self._building[key] = task = self._spawn(self._build_when(wanted, key, kind, code))
             task.add_done_callback(lambda _: (self._building.pop(key), self._wanted.pop(key)))
         return False
 
@@ -186,10 +185,17 @@ class CodeCache:
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
-    async def _build_when(self, wanted: asyncio.Event, key: str, kind: str, text: str) -> None:
+    async def _build_when(self, wanted: asyncio.Event, key: str, kind: str, code: Code) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(wanted.wait(), PAUSE_S)
-        if not self._is_closed:
+        if self._is_closed:
+            return
+        try:
+            text = await code.read()
+        except Exception as error:  # the caller's own, who is told when it reads the archive for `init`
+            logger.info("an archive of %s is not shared: it cannot be read: %r", kind, error)
+            return
+        if text is not None:
             await self._build(key, kind, text)
 
     async def _build(self, key: str, kind: str, text: str) -> None:
@@ -208,8 +214,8 @@ class CodeCache:
             logger.info("an archive of %s is not shared: %s", kind, error)
             self._shelf.refuse(key, self._now())
             gone = [key]
-        for name in gone:
-            await self._drop(name)
+        # All at once: what is asked for again meanwhile is then made after it has been dropped.
+        await asyncio.gather(*map(self._drop, gone))
 
     async def _filled(self, key: str, kind: str, text: str) -> int:
         """Have a builder fill a tree; its size.
