@@ -94,7 +94,7 @@ async def answers(stage: Stage, archive: Archive, kind: str = PYTHON, number: in
 
 @pytest.fixture
 def small() -> Iterator[Stage]:
-    """A driver that has room for two archives of 3 MB."""
+    """A driver that has room for four archives of 1.8 MB."""
     stage = Stage(code_cache_bytes=8 * MB)
     yield stage
     stage.close()
@@ -317,20 +317,33 @@ def test_a_small_archive_is_not_worth_sharing(stage: Stage) -> None:
 
 def test_the_longest_unused_archive_makes_room_and_one_in_use_does_not(small: Stage) -> None:
     def archive(number: int) -> Archive:
-        files = {"__main__.py": f"def main(args): return {{'n': {number}}}", "data": os.urandom(3 * MB)}
+        files = {"__main__.py": f"def main(args): return {{'n': {number}}}", "data": os.urandom(9 * MB // 5)}
         return Archive(zipped(files), f"room {number}")
 
     async def scenario() -> None:
-        one, two, three = archive(1), archive(2), archive(3)
+        one, two, *others = (archive(number) for number in range(1, 6))
         assert await answers(small, one, number=2) == [(False, {"n": 1}), (True, {"n": 1})]
         async with initialized(small, one) as (_, holder):
             assert [is_placed for is_placed, _ in await answers(small, two, number=2)] == [False, True]
-            assert [is_placed for is_placed, _ in await answers(small, three, number=2)] == [False, True]
+            for other in others:
+                assert [is_placed for is_placed, _ in await answers(small, other, number=2)] == [False, True]
             assert [is_placed for is_placed, _ in await answers(small, one, number=1)] == [True]
             assert [is_placed for is_placed, _ in await answers(small, two, number=2)] == [False, True]
             assert (await holder.run(run_body(), 5)).body == b'{"n":1}'
 
     small.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "files",
+    [{"data": os.urandom(3 * MB)}, {f"empty/{number}": "" for number in range(1500)}],
+    ids=["large", "of empty files"],
+)
+def test_an_archive_that_would_take_too_much_of_the_cache_is_not_shared(
+    small: Stage, files: dict[str, str | bytes]
+) -> None:
+    archive = Archive(zipped({"__main__.py": "def main(args): return {}", "padding": PADDING, **files}))
+    assert small.run(answers(small, archive, number=2)) == [(False, {})] * 2
 
 
 def test_no_sandbox_sees_the_tree_of_another_archive_nor_the_layers_of_its_own(stage: Stage) -> None:

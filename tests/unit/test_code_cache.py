@@ -1,4 +1,4 @@
-"""The bounds on how archives are prepared: with trees that do nothing, and builders that do not build before they may."""
+"""The bounds on how archives are prepared: with trees that do nothing, and builders that wait until they may build."""
 
 from __future__ import annotations
 

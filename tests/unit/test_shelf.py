@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sabayon.sandbox.native.shelf import REFUSAL_S, Shelf
+from sabayon.sandbox.native.shelf import MOST, REFUSAL_S, Shelf
 
 
 def shelf_with(*keys: str, limit: int = 30) -> Shelf:
     """A shelf on which each key takes ten bytes, put there in this order."""
-    shelf = Shelf(limit)
+    shelf = Shelf(limit, 25)
     for key in keys:
         assert shelf.put(key, 10, 0) == []
     return shelf
@@ -32,6 +32,7 @@ def test_the_least_recently_used_goes_first() -> None:
 
 def test_as_much_goes_as_is_needed() -> None:
     assert shelf_with("a", "b", "c").put("d", 25, 0) == ["a", "b", "c"]
+    assert shelf_with("a", "b", "c").put("d", 15, 0) == ["a", "b"]
 
 
 def test_what_is_in_use_stays() -> None:
@@ -53,8 +54,30 @@ def test_what_finds_no_room_is_not_kept_and_not_tried_again_for_a_while() -> Non
     assert not shelf.is_refused("a", 5)
 
 
+def test_nothing_goes_for_what_would_find_no_room_even_then() -> None:
+    shelf = shelf_with("a", "b", "c")
+    assert shelf.take("b")
+    assert shelf.put("d", 25, 0) == ["d"]
+    assert all(key in shelf for key in "abc")
+
+
+def test_what_is_larger_than_one_may_be_is_not_kept_whatever_room_there_is() -> None:
+    shelf = Shelf(100, 25)
+    assert shelf.put("a", 26, 0) == ["a"]
+    assert shelf.is_refused("a", 1)
+    assert shelf.put("b", 25, 0) == []
+
+
+def test_there_are_only_so_many_however_small() -> None:
+    shelf = Shelf(MOST * 2, 2)
+    for number in range(MOST):
+        assert shelf.put(str(number), 1, 0) == []
+    assert shelf.take("0")
+    assert shelf.put("one more", 1, 0) == ["1"]
+
+
 def test_only_so_many_refusals_are_remembered() -> None:
-    shelf = Shelf(10)
+    shelf = Shelf(10, 10)
     for number in range(5000):
         shelf.refuse(str(number), 0)
     assert not shelf.is_refused("0", 1)
@@ -63,11 +86,12 @@ def test_only_so_many_refusals_are_remembered() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["put", "take", "give"]), st.sampled_from("abcdef"), st.integers(0, 40))))
 def test_the_bound_holds_and_nothing_in_use_is_lost(steps: list[tuple[str, str, int]]) -> None:
-    shelf, users = Shelf(50), dict.fromkeys("abcdef", 0)
+    shelf, users = Shelf(50, 25), dict.fromkeys("abcdef", 0)
     for step, key, size in steps:
         if step == "put" and key not in shelf:
             gone = shelf.put(key, size, 0)
             assert not any(users[other] for other in gone)
+            assert gone == [key] if key in gone else key in shelf
         elif step == "take":
             users[key] += shelf.take(key)
         elif step == "give" and users[key]:

@@ -39,6 +39,9 @@ PAUSE_S: Final = 0.5
 WAIT_S: Final = 2.0
 """For a tree that is being made. After that a sandbox gets the archive itself."""
 
+_SHARE: Final = 4
+"""No archive may take more than one part in this of the cache, so that none has all others go."""
+
 _TREE_BYTES: Final = BUILDER_MB * 1024 * 1024 // 2
 _MOST_VERSIONS: Final = 65536
 
@@ -115,8 +118,8 @@ class CodeCache:
     def __init__(self, limit_bytes: int, create: Create, trees: Trees) -> None:
         self._create = create
         self._trees = trees
-        self._shelf = Shelf(limit_bytes)
-        self._tree_bytes = min(limit_bytes, _TREE_BYTES)
+        self._tree_bytes = min(limit_bytes // _SHARE, _TREE_BYTES)
+        self._shelf = Shelf(limit_bytes, self._tree_bytes)
         self._keys: dict[tuple[str, str], str] = {}
         """By kind and version: whose content is known, whether it is there or not."""
         self._looking: dict[tuple[str, str], asyncio.Task[str | None]] = {}

@@ -7,14 +7,21 @@ from typing import Final
 REFUSAL_S: Final = 60.0
 """How long code that could not be prepared is not tried again."""
 
+MOST: Final = 1024
+"""Kept at a time, however little each takes."""
+
 _MOST_REFUSALS: Final = 1024
 
 
 class Shelf:
-    """What is kept, by key, within a bound on its size. Times are seconds of any clock that does not go back."""
+    """What is kept, by key, within bounds. Times are seconds of any clock that does not go back.
 
-    def __init__(self, limit_bytes: int) -> None:
+    limit_bytes: of all together. largest_bytes: of one.
+    """
+
+    def __init__(self, limit_bytes: int, largest_bytes: int) -> None:
         self._limit = limit_bytes
+        self._largest = largest_bytes
         self._sizes: dict[str, int] = {}  # the least recently used first
         self._users: dict[str, int] = {}
         self._refused_until: dict[str, float] = {}
@@ -33,20 +40,31 @@ class Shelf:
     def put(self, key: str, size_bytes: int, now: float) -> list[str]:
         """Keep something new; the keys of what has to go for it.
 
-        When all else is in use that is itself, and it counts as refused.
+        That is itself alone, and it counts as refused, when it is too large or too much else is in use.
         """
+        gone = self._in_the_way_of(size_bytes)
+        if gone is None:
+            self.refuse(key, now)
+            return [key]
+        for candidate in gone:
+            del self._sizes[candidate], self._users[candidate]
         self._sizes[key] = size_bytes
         self._users[key] = 0
-        gone = []
-        for candidate in list(self._sizes):
-            if self.used_bytes <= self._limit:
+        return gone
+
+    def _in_the_way_of(self, size_bytes: int) -> list[str] | None:
+        """What has to go for something of that size; None when it has no room whatever goes."""
+        if size_bytes > self._largest:
+            return None
+        gone: list[str] = []
+        used, number = self.used_bytes + size_bytes, len(self._sizes) + 1
+        for candidate, size in self._sizes.items():
+            if used <= self._limit and number <= MOST:
                 break
             if not self._users[candidate]:
-                del self._sizes[candidate], self._users[candidate]
                 gone.append(candidate)
-        if key in gone:
-            self.refuse(key, now)
-        return gone
+                used, number = used - size, number - 1
+        return gone if used <= self._limit and number <= MOST else None
 
     def take(self, key: str) -> bool:
         """One more uses it; False when it is not here."""
