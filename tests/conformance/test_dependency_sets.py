@@ -42,9 +42,10 @@ SETS = {
     "chosen": {"colours.py": COLOURS, "sizes.py": "", "preload.txt": "# the useful one\nsizes\n\n"},
     "wrong": {"preload.txt": "nowhere\n"},
     "threads": {"busy.py": BUSY},
+    "company": {"helper.py": "import os\nos.posix_spawn('/bin/sh', ['sh', '-c', 'sleep 60 & exit'], {})"},
     "curious": {
         "curious.py": """
-import ctypes, os, socket
+import ctypes, os, socket, subprocess
 def attempt(work):
     try: return repr(work())
     except OSError as error: return type(error).__name__
@@ -52,6 +53,7 @@ FOUND = {
     "files": [path for path in ("/home", "/var", "/etc/shadow") if os.path.exists(path)],
     "network": attempt(lambda: socket.create_connection(("127.0.0.1", 1), 1)),
     "chown": attempt(lambda: os.chown("/tmp", 1, 1)),
+    "program": subprocess.getoutput("chown 1:1 /tmp 2>/dev/null || grep Cap /proc/self/status"),
     "environment": sorted(os.environ),
     "write": attempt(lambda: open("/tmp/cache", "w").close()),
 }
@@ -114,11 +116,13 @@ def main(args):
     [
         (
             "missing",
-            "no dependency set 'missing'. Those of this platform: chosen, curious, drawn, plain, threads, wrong",
+            "no dependency set 'missing'. Those of this platform: "
+            "chosen, company, curious, drawn, plain, threads, wrong",
         ),
         ("../plain", "no dependency set '../plain'"),
         ("wrong", "the module 'nowhere' cannot be imported: ModuleNotFoundError"),
         ("threads", "the module 'busy' starts threads when it is imported"),
+        ("company", "the module 'helper' leaves processes running when it is imported"),
     ],
 )
 def test_a_set_that_cannot_be_used_is_refused_with_the_reason(sets: Stage, name: str, text: str) -> None:
@@ -139,6 +143,7 @@ def test_what_a_module_does_while_it_is_imported_is_confined(sets: Stage) -> Non
     assert found["files"] == []
     assert found["network"] == "OSError"
     assert found["chown"] == "PermissionError"
+    assert {int(line.split()[1], 16) for line in found["program"].splitlines()} == {0}, found["program"]
     assert set(found["environment"]) <= {
         "PATH", "HOME", "LANG", "__OW_API_HOST", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
         "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS",

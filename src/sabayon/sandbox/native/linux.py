@@ -165,11 +165,12 @@ def empty_ambient_set() -> None:
 
 
 def rest_capabilities(*, are_resting: bool) -> None:
-    """Have this process's capabilities take no effect, or effect again. Raises OSError."""
+    """Have this process's capabilities take no effect, or effect again; from then on none is inherited. Raises OSError."""
     sets = (ctypes.c_uint32 * 6)()
     _call("capget", _libc.capget, _CAPABILITY_HEADER, sets)
     for low in (0, 3):  # effective, permitted and inheritable; twice, for 64 of them
         sets[low] = 0 if are_resting else sets[low + 1]
+        sets[low + 2] = 0
     _call("capset", _libc.capset, _CAPABILITY_HEADER, sets)
 
 

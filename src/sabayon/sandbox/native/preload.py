@@ -2,7 +2,8 @@
 
 What is imported here is the operator's choice, and trusted: it runs in the process out of
 which all sandboxes of the set come. It runs in the prepared root already, without network
-and without capabilities that take effect, in a /tmp that goes away again.
+and without capabilities that take effect or that programs it starts could gain, in a /tmp
+that goes away again.
 """
 
 from __future__ import annotations
@@ -38,6 +39,18 @@ def preload(dependencies: dict[str, Any]) -> None:
                     raise PreloadError(f"the module {name!r} cannot be imported: {error!r}") from error
             if len(os.listdir("/proc/self/task")) > 1:
                 raise PreloadError(f"the module {name!r} starts threads when it is imported, which no copy would have")
+            if _has_children():
+                raise PreloadError(f"the module {name!r} leaves processes running when it is imported")
+
+
+def _has_children() -> bool:
+    """Whether any process runs besides this one: what was started, by whomever, comes to pid 1 in the end."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            continue
+    except ChildProcessError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -60,12 +60,12 @@ def main(control_fd: int) -> None:
     sys.argv = [""]
     try:
         _isolate(control, recipe)
+        linux.empty_bounding_set()
         if recipe["dependencies"]:
             preload(recipe["dependencies"])
     except (OSError, PreloadError) as error:
         control.send(json.dumps({"error": str(error), "is_of_set": isinstance(error, PreloadError)}).encode())
         return
-    linux.empty_bounding_set()
     linux.ignore_children(is_ignoring=True)  # the kernel forgets them as they end
     confinement = _prepared(recipe)
     control.send(b'{"ready": true}')
