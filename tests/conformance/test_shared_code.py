@@ -247,6 +247,19 @@ def test_a_module_that_cannot_be_compiled_fails_where_it_is_imported(stage: Stag
     assert own == shown == {"error": "invalid syntax (broken.py, line 1)"}
 
 
+def test_a_module_that_the_action_rewrites_is_imported_as_it_is_then(stage: Stage) -> None:
+    code = """
+def main(args):
+    with open("/action/code/conf.py", "w") as file:
+        file.write("N = 2")
+    import conf
+    return {"n": conf.N}
+"""
+    files = {"__main__.py": code, "conf.py": "N = 1", "data": PADDING}
+    outcomes = stage.run(answers(stage, Archive(zipped(files), "rewriting")))
+    assert outcomes == [(is_placed, {"n": 2}) for is_placed in (False, True, True)]
+
+
 @pytest.mark.parametrize(
     "archive",
     [

@@ -12,8 +12,11 @@ from typing import Final
 COMPILE_S: Final = 5.0
 """Of processor time, so that a busy machine does not make for worse code. After that the rest is left to its users."""
 
-_UNCHECKED: Final = py_compile.PycInvalidationMode.UNCHECKED_HASH
-"""Nobody compares what lies in a read-only folder with its source."""
+_BY_TIME: Final = py_compile.PycInvalidationMode.TIMESTAMP
+"""An action may rewrite a module before it imports it."""
+
+_BACK_S: Final = 1
+"""Compiled files hold whole seconds: what is rewritten in the one it was unpacked in must not look unchanged."""
 
 _IS_BY_HASH: Final = 1
 """In the flags of a compiled file, which follow its magic number."""
@@ -27,7 +30,8 @@ def compile_modules(folder: str) -> None:
             return
         try:
             if not _came_compiled(path):
-                py_compile.compile(path, doraise=True, invalidation_mode=_UNCHECKED)
+                _set_back(path)
+                py_compile.compile(path, doraise=True, invalidation_mode=_BY_TIME)
         except Exception:  # whoever imports it is told what is wrong with it
             continue
 
@@ -44,6 +48,11 @@ def _modules(folder: str) -> Iterator[str]:
                 elif entry.name.endswith(".py"):
                     yield entry.path
         level = below
+
+
+def _set_back(path: str) -> None:
+    found = os.stat(path)
+    os.utime(path, (found.st_atime - _BACK_S, found.st_mtime - _BACK_S))
 
 
 def _came_compiled(path: str) -> bool:
