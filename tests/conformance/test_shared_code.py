@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from sabayon.sandbox.base import SandboxSpec
+from tests.acceptance.running import await_value
 from tests.conformance.sandbox_stage import (
     PYTHON,
     Stage,
     error_of,
+    held_processes,
     init_body,
     run_body,
     texts,
@@ -390,15 +392,24 @@ def test_shared_code_leaves_nothing_behind(stage: Stage) -> None:
 
 
 def test_a_driver_that_is_closed_while_it_unpacks_leaves_nothing_behind() -> None:
+    Stage().close()  # now all is open that stays open for good
     before = what_is_there()
     stage = Stage()
 
     async def scenario() -> None:
-        archive = Archive(zipped({"__main__.py": "", **{f"m{n}.py": PADDING.hex() for n in range(200)}}))
-        async with stage.sandbox() as sandbox:
-            assert not await sandbox.place(archive.code)
+        slow_to_compile = {f"m{n}.py": "x = 1\n" * 5000 for n in range(200)}
+        archive = Archive(zipped({"__main__.py": "", "data": PADDING, **slow_to_compile}))
+        first, second = [await stage.driver.create(SandboxSpec(PYTHON, 128)) for _ in range(2)]
+        assert not await first.place(archive.code)
+        without_builder = len(held_processes())
+        waiting = asyncio.create_task(second.place(archive.code))
+        await asyncio.to_thread(await_value, lambda: len(held_processes()) > without_builder)
+        closing = asyncio.create_task(stage.driver.aclose())
+        assert not await waiting
+        await closing
 
     stage.run(scenario())
     stage.close()
     after = what_is_there()
     assert (after.cgroups, after.processes, after.mounts) == (before.cgroups, before.processes, before.mounts)
+    assert after.open_files <= before.open_files

@@ -165,7 +165,7 @@ def empty_ambient_set() -> None:
 
 
 def rest_capabilities(*, are_resting: bool) -> None:
-    """Have this process's capabilities take no effect, or effect again; from then on none is inherited. Raises OSError."""
+    """Have this process's capabilities take no effect, or effect again. None is inherited. Raises OSError."""
     sets = (ctypes.c_uint32 * 6)()
     _call("capget", _libc.capget, _CAPABILITY_HEADER, sets)
     for low in (0, 3):  # effective, permitted and inheritable; twice, for 64 of them
