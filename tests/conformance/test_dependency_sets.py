@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -207,6 +209,69 @@ def test_a_set_that_has_changed_is_as_it_is_now_for_new_sandboxes_and_as_it_was_
 
     assert stage.run(scenario()) == [b'{"red":"#f00"}', {"red": "#e00"}]
     stage.close()
+
+
+def test_a_set_may_be_a_symbolic_link_that_is_switched(tmp_path: Path) -> None:
+    for version, colour in (("v6", "#600"), ("v7", "#700")):
+        write_set(tmp_path / "versions" / version, {"colours.py": COLOURS.replace("#f00", colour)})
+    sets = tmp_path / "sets"
+    sets.mkdir()
+    (sets / "current").symlink_to("../versions/v6")
+    stage = Stage(dependency_sets=sets)
+    code = "import sys; BEFORE = 'colours' in sys.modules\nimport colours\n"
+    code += "def main(args): return {'before': BEFORE, 'red': colours.RED}"
+    found = [stage.run(stage.result(code, dependencies="current"))]
+    (sets / "next").symlink_to("../versions/v7")
+    (sets / "next").rename(sets / "current")
+    found.append(stage.run(stage.result(code, dependencies="current")))
+    stage.close()
+    assert found == [{"before": True, "red": "#600"}, {"before": True, "red": "#700"}]
+
+
+def test_what_failed_is_not_tried_again_at_once_whatever_else_failed_since(tmp_path: Path) -> None:
+    tried = []
+
+    class Failing(ZygoteKeeper):
+        def __init__(self, name: str) -> None:
+            super().__init__(next(iter(find_interpreters().values())), is_root=False)
+            self.name = name
+
+        async def start(self) -> None:
+            tried.append(self.name)
+            raise DependenciesUnusable(f"{self.name} is broken")
+
+    async def scenario() -> None:
+        zygotes = SetZygotes(tmp_path, lambda kind, chosen: Failing(f"{kind} {chosen.name}"))
+        for name in ("one", "other"):
+            write_set(tmp_path / name, {"module.py": ""})
+        for _ in range(3):
+            for kind, name in (("a", "one"), ("b", "one"), ("a", "other")):
+                with pytest.raises(DependenciesUnusable, match=f"{kind} {name} is broken"):
+                    await zygotes.take(kind, name)
+        await zygotes.aclose()
+
+    asyncio.run(scenario())
+    assert tried == ["a one", "b one", "a other"]
+
+
+def test_a_set_that_comes_and_goes_while_it_is_read_is_there_or_refused(tmp_path: Path) -> None:
+    is_over = threading.Event()
+
+    def come_and_go() -> None:
+        while not is_over.is_set():
+            (tmp_path / "set").rename(tmp_path / "away")
+            (tmp_path / "away").rename(tmp_path / "set")
+
+    write_set(tmp_path / "set", {f"p{number}/__init__.py": "" for number in range(100)})
+    with ThreadPoolExecutor(1) as other:
+        going = other.submit(come_and_go)
+        try:
+            for _ in range(600):
+                with suppress(DependenciesUnusable):
+                    find_set(tmp_path, "set")
+        finally:
+            is_over.set()
+        going.result()
 
 
 def test_zygotes_of_sets_are_kept_while_they_are_used_and_end_when_they_are_not(tmp_path: Path) -> None:

@@ -32,7 +32,10 @@ _FAILURE_S: Final = 5.0
 
 
 class DependencySet(NamedTuple):
-    """modules: to import; it may not fail where `is_chosen`. stamp: another one when the set has changed."""
+    """path: never of a symbolic link. modules: to import; it may not fail where `is_chosen`.
+
+    stamp: another one when the set has changed.
+    """
 
     name: str
     path: Path
@@ -45,18 +48,23 @@ def find_set(folder: Path | None, name: str) -> DependencySet:
     """The set of that name as it is now. Raises DependenciesUnusable."""
     if folder is None:
         raise DependenciesUnusable(f"There is no dependency set '{name}': this platform has none.")
-    path = folder / name
-    if not _NAME.fullmatch(name) or not path.is_dir():
-        known = ", ".join(sorted(p.name for p in _entries(folder) if p.is_dir() and _NAME.fullmatch(p.name))) or "none"
-        raise DependenciesUnusable(f"There is no dependency set '{name}'. Those of this platform: {known}.")
     try:
-        lines = (path / PRELOAD).read_text().splitlines()
-        chosen = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
-        return DependencySet(name, path, chosen, True, _stamp(path, path / PRELOAD))
-    except FileNotFoundError:
-        return DependencySet(name, path, tuple(sorted(_top_level(path))), False, _stamp(path))
+        if _NAME.fullmatch(name) and (folder / name).is_dir():
+            return _read_set(name, (folder / name).resolve())
+        known = ", ".join(sorted(p.name for p in _entries(folder) if p.is_dir() and _NAME.fullmatch(p.name))) or "none"
     except (OSError, UnicodeDecodeError) as error:
         raise DependenciesUnusable(f"The dependency set '{name}' cannot be read: {error}") from error
+    raise DependenciesUnusable(f"There is no dependency set '{name}'. Those of this platform: {known}.")
+
+
+def _read_set(name: str, path: Path) -> DependencySet:
+    """Raises OSError, UnicodeDecodeError."""
+    preload = path / PRELOAD
+    if not preload.exists():
+        return DependencySet(name, path, tuple(sorted(_top_level(path))), False, _stamp(path))
+    lines = preload.read_text().splitlines()
+    chosen = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    return DependencySet(name, path, chosen, True, _stamp(path, preload))
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -67,7 +75,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _stamp(*paths: Path) -> tuple[int, ...]:
-    return tuple(number for path in paths for number in (path.stat().st_ino, path.stat().st_mtime_ns))
+    return tuple(number for at in map(Path.stat, paths) for number in (at.st_dev, at.st_ino, at.st_mtime_ns))
 
 
 def _top_level(folder: Path) -> set[str]:
@@ -105,16 +113,17 @@ class SetZygotes:
         self._idle_s = idle_s
         self._current: dict[tuple[str, str], SetZygote] = {}
         self._all: set[SetZygote] = set()
-        self._failed: dict[tuple[int, ...], tuple[float, DependenciesUnusable]] = {}
+        self._failures: dict[tuple[str, str, tuple[int, ...]], tuple[float, DependenciesUnusable]] = {}
+        """By kind, name and stamp: until when it is not tried again, and what it failed with."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def take(self, kind: str, name: str) -> SetZygote:
         """That of the set as it is now, running; to be given back. Raises DependenciesUnusable, SandboxUnavailable."""
         now = asyncio.get_running_loop().time()
         wanted = find_set(self._folder, name)
-        until, failure = self._failed.get(wanted.stamp, (0.0, None))
-        if failure is not None and now < until:
-            raise failure
+        self._failures = {key: kept for key, kept in self._failures.items() if now < kept[0]}
+        if failed := self._failures.get((kind, name, wanted.stamp)):
+            raise failed[1]
         zygote = self._current.get((kind, name))
         if zygote is None or zygote.stamp != wanted.stamp:
             if zygote is not None:
@@ -128,7 +137,8 @@ class SetZygotes:
             await zygote.keeper.start()
         except BaseException as error:
             if isinstance(error, DependenciesUnusable):
-                self._failed = {wanted.stamp: (asyncio.get_running_loop().time() + _FAILURE_S, error)}
+                until = asyncio.get_running_loop().time() + _FAILURE_S
+                self._failures[kind, name, wanted.stamp] = until, error
             self.give_back(zygote)
             raise
         return zygote
