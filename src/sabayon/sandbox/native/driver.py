@@ -207,15 +207,15 @@ class NativeDriver:
         stop_api = self._serve_api(started.listener)
         sandbox = NativeSandbox(
             name,
-            uid,
-            started,
-            group,
-            self._result_limit,
-            self._deadlines,
-            stop_api,
-            gone,
-            spec.kind,
-            self._codes,
+            uid=uid,
+            started=started,
+            group=group,
+            result_limit_bytes=self._result_limit,
+            deadlines=self._deadlines,
+            stop_api=stop_api,
+            on_destroyed=gone,
+            kind=spec.kind,
+            codes=self._codes,
         )
         self._sandboxes[name] = sandbox
         try:

@@ -33,6 +33,7 @@ class NativeSandbox:
     def __init__(
         self,
         name: str,
+        *,
         uid: int,
         started: Started,
         group: Group | None,
