@@ -217,6 +217,23 @@ def test_a_start_that_takes_for_ever_is_no_reason_to_replace_a_zygote_that_lives
     asyncio.run(scenario())
 
 
+def test_the_start_of_a_zygote_that_nobody_waits_for_any_more_leaves_nothing() -> None:
+    async def scenario(is_waited_for: bool) -> None:
+        keeper = ZygoteKeeper(find_interpreters()[PYTHON], is_root=os.geteuid() == 0)
+        starting = asyncio.create_task(keeper.start())
+        await asyncio.sleep(0)
+        if not is_waited_for:
+            starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await keeper.aclose()
+        assert starting.cancelled() is not is_waited_for
+
+    asyncio.run(scenario(is_waited_for=True))
+    before = what_is_there()
+    asyncio.run(scenario(is_waited_for=False))
+    assert what_is_there() == before
+
+
 @contextmanager
 def free_descriptors(count: int) -> Iterator[None]:
     """This process can open `count` more files and no more."""

@@ -78,6 +78,7 @@ class ZygoteKeeper:
             "environment": dict(environment or {}),
             "dependencies": dict(dependencies or {}),
         }
+        self._spawning: asyncio.Task[None] | None = None
         self._control: socket.socket | None = None
         self._pidfd = -1
         self._ending: asyncio.Task[None] | None = None
@@ -88,14 +89,28 @@ class ZygoteKeeper:
         self._is_closed = False
 
     async def start(self) -> None:
-        """Start the zygote unless it runs. Raises SandboxUnavailable with its reason."""
+        """Start the zygote unless it runs. Raises SandboxUnavailable with its reason.
+
+        Who gives up waiting leaves the start to the next who asks, and its end to `aclose`.
+        """
         async with self._starting:
             if self._is_closed:
                 raise SandboxUnavailable("the driver is closed")
             if self._control is None:
-                control, self._pidfd = await asyncio.to_thread(self._spawn)
-                self._control = control
-                asyncio.get_running_loop().add_reader(control, self._receive)
+                if self._spawning is None:
+                    self._spawning = asyncio.create_task(self._spawned(), name=f"zygote of {self._interpreter.kind}")
+                    # What it failed with is nobody's when nobody waits for it any more.
+                    self._spawning.add_done_callback(lambda task: task.cancelled() or task.exception())
+                await asyncio.shield(self._spawning)
+
+    async def _spawned(self) -> None:
+        """Raises SandboxUnavailable, DependenciesUnusable."""
+        try:
+            control, self._pidfd = await asyncio.to_thread(self._spawn)
+            self._control = control
+            asyncio.get_running_loop().add_reader(control, self._receive)
+        finally:
+            self._spawning = None
 
     def _spawn(self) -> tuple[socket.socket, int]:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -267,6 +282,8 @@ class ZygoteKeeper:
         """End the zygote, and with it all its sandboxes."""
         async with self._starting:
             self._is_closed = True
+            if self._spawning is not None:
+                await asyncio.wait((self._spawning,))
             self._close_control()
         if self._ending is not None:
             try:

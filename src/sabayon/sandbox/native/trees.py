@@ -94,7 +94,7 @@ class Trees:
     async def _do(self, work: Callable[..., T], *arguments: Any) -> T:
         """It is done, begun or not, also when nobody waits for it any more: it owns the descriptors it was given."""
         doing = asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
-        doing.add_done_callback(asyncio.Future.exception)  # which is nobody's then
+        doing.add_done_callback(lambda done: done.cancelled() or done.exception())  # which is nobody's then
         return await asyncio.shield(doing)
 
     def _enter(self) -> None:
