@@ -54,7 +54,7 @@ GARBAGE_THRESHOLD: Final = 50_000
 """New objects that stay before the youngest are looked through; Python's 700 come with every other request."""
 
 NICENESS: Final = -10
-"""Of the platform; what it runs has 0."""
+"""Of the platform; what it runs has that with which it was started, 0 at least."""
 
 _OWN_API_S: Final = 30.0
 """How long the platform waits for an answer of its own API before it takes it for lost."""
@@ -67,8 +67,8 @@ def serve(settings: Settings) -> int:
     """Run the platform until it is told to stop; the exit code. Raises OperatorError when it cannot start."""
     configure_logging(settings.log_level)
     _allow_many_open_files()
-    _go_before_actions()
-    return uvloop.run(_serve(settings))
+    niceness = _go_before_actions()
+    return uvloop.run(_serve(settings, niceness))
 
 
 def _allow_many_open_files() -> None:
@@ -77,19 +77,21 @@ def _allow_many_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _go_before_actions() -> None:
+def _go_before_actions() -> int:
     """The one process that serves everybody must not wait for its turn behind what one action computes.
 
-    Zygotes go back to the ordinary priority. Without the right to do so, the kernel treats all alike.
+    The niceness that is left for actions. Without the right to go before them, the kernel treats all alike.
     """
+    found = os.getpriority(os.PRIO_PROCESS, 0)
     with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, min(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
+        os.setpriority(os.PRIO_PROCESS, 0, min(NICENESS, found))
+    return max(0, found)
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, niceness: int) -> int:
     stop = _StopSignals()
     async with AsyncExitStack() as stack:
-        platform = Standalone(settings, stop)
+        platform = Standalone(settings, stop, niceness)
         if await _finished_before(platform.start(stack), stop.first):
             print(platform.ready_line, flush=True)
             await stop.first.wait()
@@ -132,8 +134,9 @@ class _StopSignals:
 class Standalone:
     """The assembly: the one place that knows every concrete driver."""
 
-    def __init__(self, settings: Settings, stop: _StopSignals) -> None:
+    def __init__(self, settings: Settings, stop: _StopSignals, niceness: int) -> None:
         self._settings = settings
+        self._niceness = niceness
         self._stop = stop
         self.ready_line = ""
 
@@ -193,6 +196,7 @@ class Standalone:
             egress=Egress(settings.egress),
             dependency_sets=_folder(settings.dependency_sets),
             code_cache_bytes=settings.code_cache_mb * MB,
+            niceness=self._niceness,
         )
         stack.push_async_callback(driver.aclose)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import resource
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -285,6 +286,36 @@ def main(args):
     found = stage.run(stage.result(code))
     assert found["errno"] == errno.EMFILE
     assert 500 < found["count"] < 1024
+
+
+@pytest.mark.usefixtures("as_root")
+def test_priorities_that_the_platform_may_give_itself_are_not_inherited() -> None:
+    code = """
+import os
+def attempt(call, *args):
+    try: call(*args)
+    except OSError as error: return error.errno
+def main(args):
+    return {
+        "sooner": attempt(os.setpriority, os.PRIO_PROCESS, 0, -1),
+        "first": attempt(os.sched_setscheduler, 0, os.SCHED_FIFO, os.sched_param(1)),
+    }
+"""
+    kinds = (resource.RLIMIT_NICE, 40), (resource.RLIMIT_RTPRIO, 99)
+    before = [resource.getrlimit(kind) for kind, _ in kinds]
+    try:
+        for kind, most in kinds:
+            resource.setrlimit(kind, (most, most))
+    except ValueError:
+        pytest.skip("this process may not raise its limits: CAP_SYS_RESOURCE is missing")
+    try:
+        stage = Stage()
+        found = stage.run(stage.result(code))
+        stage.close()
+    finally:
+        for (kind, _), bounds in zip(kinds, before, strict=True):
+            resource.setrlimit(kind, bounds)
+    assert found == {"sooner": errno.EACCES, "first": errno.EPERM}
 
 
 @pytest.mark.usefixtures("as_root")

@@ -119,6 +119,8 @@ def _limit(request: dict[str, Any]) -> None:
     _bound(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
     _bound(resource.RLIMIT_CORE, 0)
     _bound(resource.RLIMIT_MEMLOCK, 65536)
+    _bound(resource.RLIMIT_NICE, 0)
+    _bound(resource.RLIMIT_RTPRIO, 0)
     if request["address_space_bytes"]:
         _bound(resource.RLIMIT_AS, request["address_space_bytes"])
     if request["processes"]:

@@ -52,6 +52,7 @@ class NativeDriver:
     egress: the most that sandboxes may reach; it comes down to nothing where this host cannot give it.
     dependency_sets: the folder of the sets, see `dependencies`.
     code_cache_bytes: for archives that sandboxes share; with 0, and where this host cannot share, each has its own.
+    niceness: what sandboxes have of it at least, whatever this process has.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class NativeDriver:
         egress: Egress = Egress.NONE,
         dependency_sets: Path | None = None,
         code_cache_bytes: int = 0,
+        niceness: int = 0,
         interpreters: Mapping[str, Interpreter] | None = None,
     ) -> None:
         self._interpreters = dict(find_interpreters() if interpreters is None else interpreters)
@@ -71,6 +73,7 @@ class NativeDriver:
         self._result_limit = result_limit_bytes
         self._egress = egress
         self._code_cache_bytes = code_cache_bytes
+        self._niceness = niceness
         self._codes: CodeCache | None = None
         self._is_root = os.geteuid() == 0
         self._ways: Ways | None = None
@@ -119,6 +122,7 @@ class NativeDriver:
             interpreter,
             is_root=self._is_root,
             resolv_conf=self._ways.resolv_conf if self._ways else "",
+            niceness=self._niceness,
             environment=self._environment(),
             dependencies=dependencies,
         )

@@ -61,6 +61,7 @@ class ZygoteKeeper:
         *,
         is_root: bool,
         resolv_conf: str = "",
+        niceness: int = 0,
         environment: Mapping[str, str] | None = None,
         dependencies: Mapping[str, Any] | None = None,
         answer_s: float = ANSWER_S,
@@ -75,6 +76,7 @@ class ZygoteKeeper:
             "module": interpreter.module,
             "is_root": is_root,
             "resolv_conf": resolv_conf,
+            "niceness": niceness,
             "environment": dict(environment or {}),
             "dependencies": dict(dependencies or {}),
         }

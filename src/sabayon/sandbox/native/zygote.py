@@ -50,13 +50,13 @@ def main(control_fd: int) -> None:
     The recipe: `binds` host paths to show, `argv` to execute as the launcher (empty: call `main` of `module`, which is
     imported and asked to `prepare` before any fork), `environment` what they all have, `dependencies` of what
     set it is (see `preload`; empty: of none), `is_root` whether sandboxes have
-    real users and cgroups, `resolv_conf` that file's text.
+    real users and cgroups, `resolv_conf` that file's text, `niceness` what they have of it at least.
     """
-    if os.getpriority(os.PRIO_PROCESS, 0) < 0:
-        os.setpriority(os.PRIO_PROCESS, 0, 0)  # the platform's own is not for what it runs
     os.umask(0o022)  # that of the platform may hide the prepared root from the sandboxes' users
     control = socket.socket(fileno=control_fd)
     recipe: dict[str, Any] = json.loads(control.recv(MAX_PACKET_BYTES))
+    if os.getpriority(os.PRIO_PROCESS, 0) < recipe["niceness"]:
+        os.setpriority(os.PRIO_PROCESS, 0, recipe["niceness"])  # the platform's own is not for what it runs
     sys.argv = [""]
     try:
         _isolate(control, recipe)
