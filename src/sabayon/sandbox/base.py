@@ -60,7 +60,8 @@ class Code(NamedTuple):
     """An archive that a driver may make ready ahead of `init`, once for all sandboxes that need it.
 
     version: the same version of the same kind is always the same archive.
-    read: gives it, base64, None when there is none; asked only if the driver does not have it ready.
+    read: gives it, base64, None when there is none; asked only if the driver does not have it ready, and perhaps
+    after `place` has returned, when nobody is told of what it raises.
     """
 
     version: str
