@@ -91,6 +91,7 @@ def warm_python(stage: Stage) -> Iterator[Figure]:
     yield Figure("  functions-framework, gunicorn, naked", theirs, "", remark)
     yield Figure("  against functions-framework", ours / theirs, "×", "warm Python, 32 clients", at_least=1)
     yield _failures("Python", [*one, *many])
+    yield _failures("functions-framework", [*naked_one, *naked_many])
 
 
 def warm_nodejs(stage: Stage) -> Iterator[Figure]:
@@ -99,6 +100,7 @@ def warm_nodejs(stage: Stage) -> Iterator[Figure]:
         runs = [stage.load("echojs", clients=32, requests=stage.count(20000)) for _ in range(stage.runs)]
         remark = f"{_latencies(runs)}; functions-framework for Node.js is missing: scripts/setup bench installs it"
         yield Figure("warm Node.js a second, 32 clients", _median_of(runs, "per_second"), "", remark)
+        yield _failures("Node.js", runs)
         return
     runs, naked_runs = [], []
     with rivals.nodejs_framework() as naked:
@@ -110,6 +112,7 @@ def warm_nodejs(stage: Stage) -> Iterator[Figure]:
     yield Figure("  functions-framework, one process, naked", theirs, "", _latencies(naked_runs))
     yield Figure("  against functions-framework, Node.js", ours / theirs, "×")
     yield _failures("Node.js", runs)
+    yield _failures("functions-framework, Node.js", naked_runs)
 
 
 def accepted(stage: Stage) -> Iterator[Figure]:
@@ -117,6 +120,7 @@ def accepted(stage: Stage) -> Iterator[Figure]:
     stage.platform.create_action("later", PYTHON)
     runs = [stage.load("later", clients=32, requests=stage.count(10000), blocking=False) for _ in range(stage.runs)]
     yield Figure("accepted a second, on disk, 32 clients", _median_of(runs, "per_second"), "")
+    yield _failures("accepted", runs, expected=202)
 
 
 def thousand_actions(stage: Stage) -> Iterator[Figure]:
@@ -197,5 +201,6 @@ def _latencies(loads: list[Load]) -> str:
     return f"p50 {middle.p50_ms:.1f}, p99 {middle.p99_ms:.1f} ms"
 
 
-def _failures(what: str, loads: list[Load]) -> Figure:
-    return Figure(f"  answers that were not 200, {what}", sum(load.failures for load in loads), "", at_most=0)
+def _failures(what: str, loads: list[Load], expected: int = 200) -> Figure:
+    """Other answers than the expected one, and none."""
+    return Figure(f"  not answered {expected}, {what}", sum(load.failures for load in loads), "", at_most=0)

@@ -1,7 +1,7 @@
 """A load generator on raw sockets, light enough to share two cores with what it measures.
 
-Run as `python -m bench.load HOST PORT CLIENTS REQUESTS` with the requests to send in rotation on standard input, each
-after four bytes of length; prints JSON.
+Run as `python -m bench.load HOST PORT CLIENTS REQUESTS STATUS` with the requests to send in rotation on standard input,
+each after four bytes of length; prints JSON. STATUS is the answer that counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import uvloop
 
 
 class Load(NamedTuple):
-    """Requests a second, seconds in all, latencies in ms, and how many answers were not 200."""
+    """Expected answers a second, seconds in all, latencies of these answers in ms; other answers, and none, are
+    failures."""
 
     per_second: float
     elapsed_s: float
@@ -28,11 +29,17 @@ class Load(NamedTuple):
     failures: int
 
 
-def measure(port: int, *rotation: bytes, clients: int, requests: int) -> Load:
-    """Send the requests of `rotation` again and again from `clients` connections, in a process of its own."""
-    command = [sys.executable, "-m", "bench.load", "127.0.0.1", str(port), str(clients), str(requests)]
+def measure(port: int, *rotation: bytes, clients: int, requests: int, expected: int = 200) -> Load:
+    """Send the requests of `rotation` again and again from `clients` connections, in a process of its own.
+
+    Raises SystemExit if not every request was sent and accounted for, or none was answered with `expected`.
+    """
+    arguments = ["127.0.0.1", *map(str, (port, clients, requests, expected))]
     text = b"".join(len(request).to_bytes(4, "big") + request for request in rotation)
-    result = subprocess.run(command, input=text, capture_output=True, check=True, timeout=300)
+    command = [sys.executable, "-m", "bench.load", *arguments]
+    result = subprocess.run(command, input=text, capture_output=True, check=False, timeout=300)
+    if result.returncode:
+        raise SystemExit(f"bench: the load generator failed: {result.stderr.decode()[-2000:]}")
     return Load(**json.loads(result.stdout))
 
 
@@ -53,6 +60,7 @@ class _Client(asyncio.Protocol):
         self._run = run
         self._buffer = b""
         self._started = 0.0
+        self._is_waiting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert hasattr(transport, "write")
@@ -64,6 +72,7 @@ class _Client(asyncio.Protocol):
             self._transport.close()
             return
         self._run.left -= 1
+        self._is_waiting = True
         self._started = time.perf_counter()
         self._transport.write(next(self._run.rotation))  # type: ignore[attr-defined]
 
@@ -72,29 +81,35 @@ class _Client(asyncio.Protocol):
         length = answer_length(self._buffer)
         if length is None or len(self._buffer) < length:
             return
-        self._run.latencies.append(time.perf_counter() - self._started)
-        self._run.failures += self._buffer[9:12] != b"200"
+        if self._buffer[9:12] == self._run.expected:
+            self._run.latencies.append(time.perf_counter() - self._started)
+        else:
+            self._run.failures += 1
         self._buffer = b""
+        self._is_waiting = False
         self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._run.failures += self._is_waiting
         self._run.open -= 1
         if not self._run.open:
             self._run.done.set()
 
 
 class _Run:
-    def __init__(self, rotation: list[bytes], clients: int, requests: int) -> None:
+    def __init__(self, rotation: list[bytes], clients: int, requests: int, expected: int) -> None:
         self.rotation = itertools.cycle(rotation)
         self.left = requests
+        self.expected = b"%d" % expected
         self.open = clients
         self.latencies: list[float] = []
         self.failures = 0
         self.done = asyncio.Event()
 
 
-async def _generate(host: str, port: int, clients: int, requests: int, rotation: list[bytes]) -> Load:
-    run = _Run(rotation, clients, requests)
+async def _generate(host: str, port: int, clients: int, requests: int, expected: int, rotation: list[bytes]) -> Load:
+    """Raises SystemExit as `measure` does."""
+    run = _Run(rotation, clients, requests, expected)
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
     for _ in range(clients):
@@ -102,6 +117,10 @@ async def _generate(host: str, port: int, clients: int, requests: int, rotation:
     await run.done.wait()
     elapsed = time.perf_counter() - started
     ordered = sorted(run.latencies)
+    if len(ordered) + run.failures != requests:
+        raise SystemExit(f"of {requests} requests {run.left} were not sent: the server closed all connections")
+    if not ordered:
+        raise SystemExit(f"none of {requests} requests was answered with {expected}")
 
     def at(share: float) -> float:
         return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000, 3)
@@ -119,6 +138,5 @@ def _rotation(text: bytes) -> list[bytes]:
 
 
 if __name__ == "__main__":
-    _host, _port, _clients, _requests = sys.argv[1:5]
-    _load = uvloop.run(_generate(_host, int(_port), int(_clients), int(_requests), _rotation(sys.stdin.buffer.read())))
-    print(json.dumps(_load._asdict()))
+    _numbers = map(int, sys.argv[2:6])
+    print(json.dumps(uvloop.run(_generate(sys.argv[1], *_numbers, _rotation(sys.stdin.buffer.read())))._asdict()))
