@@ -37,7 +37,7 @@ GROUPS: list[tuple[dict[str, str], list[Measurement]]] = [
         ],
     ),
     ({}, [figures.burst, figures.sustained]),
-    ({}, [neighbours.noisy_neighbour]),
+    ({}, [neighbours.noisy_neighbour, neighbours.computing_neighbour]),
     (
         {"SABAYON_PAUSE_GRACE_S": "0.5", "SABAYON_STEM_CELLS": "0"},
         [figures.cold_nodejs_without_stem_cells, figures.resume],

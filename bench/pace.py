@@ -1,7 +1,8 @@
 """A load generator that keeps to a rate whether or not it is answered, as many independent callers would.
 
 Run as `python -m bench.pace PORT RATE SECONDS CONNECTIONS AFTER` with the request on standard input; prints JSON.
-What is due while all connections wait for an answer is not sent later, but counted as held back.
+Latencies count from when a request was due: one that is sent late has waited. What is due while all connections wait
+for an answer is not sent later, but counted as held back.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from bench.load import answer_length
 
 
 class Pace(NamedTuple):
-    """Answers by kind, requests that could not be sent in time, and latencies of answers with 200 in ms."""
+    """Answers by kind, `other` with those that did not come; requests that could not be sent; latencies of answers
+    with 200 in ms."""
 
     accepted: int
     refused: int
@@ -58,72 +60,89 @@ class _Connection(asyncio.Protocol):
     def __init__(self, run: _Run) -> None:
         self._run = run
         self._answer = b""
-        self._sent = 0.0
+        self._due: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._run.release(self)
+        self._run.free.append(self)
 
-    def ask(self, request: bytes) -> None:
-        self._sent = time.perf_counter()
+    def ask(self, request: bytes, due: float) -> None:
+        self._due = due
         self._transport.write(request)  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
         self._answer += data
         length = answer_length(self._answer)
-        if length is None or len(self._answer) < length:
+        if length is None or len(self._answer) < length or self._due is None:
             return
-        self._run.take(self._answer[9:12], time.perf_counter() - self._sent)
-        self._answer = b""
-        self._run.release(self)
+        self._run.take(self._answer[9:12], time.perf_counter() - self._due)
+        self._answer, self._due = b"", None
+        self._run.free.append(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._due is not None:
+            self._run.take(b"", 0.0)
+        elif self in self._run.free:
+            self._run.free.remove(self)
 
 
 class _Run:
-    def __init__(self, connections: int) -> None:
-        self._connections = connections
+    def __init__(self, request: bytes) -> None:
+        self._request = request
+        self._unanswered = 0
+        self._is_all_asked = False
         self.free: list[_Connection] = []
         self.latencies: list[float] = []
         self.refused = self.other = self.held_back = 0
-        self.all_answered = asyncio.Event()
+        self.is_over = asyncio.Event()
 
     def take(self, status: bytes, latency_s: float) -> None:
+        """An answer, or that there will be none: an empty status."""
         if status == b"200":
             self.latencies.append(latency_s)
         else:
             self.refused += status == b"429"
             self.other += status != b"429"
+        self._unanswered -= 1
+        self._look()
 
-    def release(self, connection: _Connection) -> None:
-        """It has its answer, or is new."""
-        self.free.append(connection)
-        if len(self.free) == self._connections:
-            self.all_answered.set()
+    def ask(self, due: float) -> None:
+        if self.free:
+            self._unanswered += 1
+            self.free.pop().ask(self._request, due)
+        else:
+            self.held_back += 1
 
-    async def keep_up(self, request: bytes, per_second: int, seconds: float) -> None:
-        """Send what is due, every millisecond at most: the timers of the loop are no finer."""
-        began, sent = time.perf_counter(), 0
-        while (elapsed := time.perf_counter() - began) < seconds:
-            due = int(elapsed * per_second) - sent
-            for _ in range(due):
-                if self.free:
-                    self.all_answered.clear()
-                    self.free.pop().ask(request)
-                else:
-                    self.held_back += 1
-            sent += due
-            await asyncio.sleep(max(0.001, 0.5 / per_second))
+    def end(self) -> None:
+        """There is nothing more to ask."""
+        self._is_all_asked = True
+        self._look()
+
+    def _look(self) -> None:
+        if self._is_all_asked and not self._unanswered:
+            self.is_over.set()
+
+
+def _keep_up(run: _Run, loop: asyncio.AbstractEventLoop, per_second: int, seconds: float) -> None:
+    """Have the loop ask whenever it is due. From a thread, whose sleep is exact: the loop's timers are not, by 1 ms."""
+    began = time.perf_counter()
+    for number in range(int(seconds * per_second)):
+        due = began + number / per_second
+        time.sleep(max(0.0, due - time.perf_counter()))
+        loop.call_soon_threadsafe(run.ask, due)
+    loop.call_soon_threadsafe(run.end)
 
 
 async def _generate(
     port: int, per_second: int, seconds: float, connections: int, after_s: float, request: bytes
 ) -> Pace:
-    run = _Run(connections)
+    run = _Run(request)
     loop = asyncio.get_running_loop()
     for _ in range(connections):
         await loop.create_connection(lambda: _Connection(run), "127.0.0.1", port)
     await asyncio.sleep(after_s)
-    await run.keep_up(request, per_second, seconds)
-    await run.all_answered.wait()
+    await asyncio.to_thread(_keep_up, run, loop, per_second, seconds)
+    await run.is_over.wait()
     ordered = sorted(run.latencies) or [0.0]
 
     def at(share: float) -> float:
