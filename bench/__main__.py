@@ -80,7 +80,9 @@ def _docker_run(is_quick: bool) -> docker.Times | None:
     if obstacle := docker.obstacle():
         report.print_note(f"`docker run` is left out: {obstacle}")
         return None
-    return rivals.docker_run(2 if is_quick else 5)
+    times = rivals.docker_run(2 if is_quick else 5)
+    report.print_note(f"`docker run` is of {times.engine}")
+    return times
 
 
 def _measure(

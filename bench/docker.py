@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import io
+import json
 import os
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -15,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -33,11 +36,24 @@ def obstacle() -> str:
     if os.geteuid() != 0:
         return "a Docker Engine of one's own needs root"
     missing = [tool for tool in ("dockerd", "docker", "containerd", "runc") if shutil.which(tool, path=DAEMONS) is None]
-    return f"{', '.join(missing)} not installed; on Debian: apt-get install docker.io" if missing else ""
+    if missing:
+        return f"{', '.join(missing)} not installed; on Debian: apt-get install docker.io"
+    kind = subprocess.run(
+        ["stat", "-f", "-c", "%T", tempfile.gettempdir()], capture_output=True, text=True, check=False
+    )
+    if kind.stdout.strip() == "overlayfs":
+        return (
+            "on an overlay, such as a container's, only the driver vfs works, which copies the image for each container"
+        )
+    return ""
 
 
 class Times(NamedTuple):
-    """Medians in ms: a whole run of the function, both directions of a pause; and how many runs a second end."""
+    """Medians in ms: a whole run of the function by the command, both directions of a pause by the API; and how many
+    runs a second end."""
+
+    engine: str
+    """Its version and storage driver."""
 
     python_ms: float
     nodejs_ms: float | None
@@ -53,12 +69,14 @@ def measure(python: str, nodejs: str, text: bytes, runs: int) -> Times:
         python_run = (interpreter, "-c", python)
         python_ms = [docker.wait_ms(*python_run, text=text) for _ in range(runs)]
         nodejs_ms = [docker.wait_ms(node, "-e", nodejs, text=text) for _ in range(runs)] if node else []
-        pauses = [docker.pause_ms() for _ in range(runs)]
+        pauses = docker.pause_ms(runs)
         began = time.perf_counter()
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             list(threads.map(lambda _: docker.run(*python_run, text=text), range(_AT_ONCE * runs)))
         per_second = _AT_ONCE * runs / (time.perf_counter() - began)
+        name = docker.name()
     return Times(
+        name,
         statistics.median(python_ms),
         statistics.median(nodejs_ms) if nodejs_ms else None,
         statistics.median(pause for pause, _ in pauses),
@@ -70,8 +88,9 @@ def measure(python: str, nodejs: str, text: bytes, runs: int) -> Times:
 class Docker:
     """A running engine that has the image."""
 
-    def __init__(self, socket: Path) -> None:
-        self._client = [_tool("docker"), "-H", f"unix://{socket}"]
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._client = [_tool("docker"), "-H", f"unix://{path}"]
 
     def call(self, *arguments: str, text: bytes = b"") -> bytes:
         """What `docker ARGUMENTS` prints. Raises CalledProcessError."""
@@ -88,18 +107,49 @@ class Docker:
         self.run(*command, text=text)
         return (time.perf_counter() - started) * 1000
 
-    def pause_ms(self) -> tuple[float, float]:
-        """How long `docker pause` and `docker unpause` of a running container take."""
+    def name(self) -> str:
+        """Version and storage driver."""
+        with closing(_Api(self._path)) as api:
+            info = json.loads(api.ask("GET", "/info"))
+        return f"Docker Engine {info['ServerVersion']}, storage driver {info['Driver']}"
+
+    def pause_ms(self, times: int) -> list[tuple[float, float]]:
+        """How long the engine takes to pause and to unpause a running container, asked on an open connection."""
         python = os.path.realpath(sys.executable)
         idle = ("run", "-d", "--rm", "--network", "none", _IMAGE, python, "-c", "import time; time.sleep(600)")
-        name = self.call(*idle).decode().strip()
+        container = self.call(*idle).decode().strip()
         taken = []
-        for verb in ("pause", "unpause"):
-            started = time.perf_counter()
-            self.call(verb, name)
-            taken.append((time.perf_counter() - started) * 1000)
-        self.call("kill", name)
-        return taken[0], taken[1]
+        with closing(_Api(self._path)) as api:
+            for _ in range(times):
+                began = time.perf_counter()
+                api.ask("POST", f"/containers/{container}/pause")
+                between = time.perf_counter()
+                api.ask("POST", f"/containers/{container}/unpause")
+                taken.append(((between - began) * 1000, (time.perf_counter() - between) * 1000))
+        self.call("kill", container)
+        return taken
+
+
+class _Api(http.client.HTTPConnection):
+    """The Engine API, on a socket in the file system."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("docker", timeout=60)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+    def ask(self, method: str, path: str) -> bytes:
+        """The body of the answer. Raises SystemExit for an error."""
+        self.request(method, path)
+        answer = self.getresponse()
+        body = answer.read()
+        if answer.status >= 300:
+            raise SystemExit(f"bench: the Docker Engine answers {method} {path} with {answer.status} {body[:300]!r}")
+        return body
 
 
 @contextmanager
@@ -108,7 +158,7 @@ def engine() -> Iterator[Docker]:
     with tempfile.TemporaryDirectory(prefix="sabayon-bench-docker-") as name:
         folder = Path(name)
         command = [
-            _tool("dockerd"), "-H", f"unix://{folder / 'socket'}", "--storage-driver", _storage(folder),
+            _tool("dockerd"), "-H", f"unix://{folder / 'socket'}", "--storage-driver", "overlay2",
             "--data-root", folder / "data", "--exec-root", folder / "run", "--pidfile", folder / "pid",
             "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false",
         ]  # fmt: skip
@@ -137,12 +187,6 @@ def _await(docker: Docker, process: subprocess.Popen[bytes], log: Path) -> None:
             time.sleep(0.1)
         else:
             return
-
-
-def _storage(folder: Path) -> str:
-    """overlay2, unless the directory is on an overlay itself, such as a container's."""
-    kind = subprocess.run(["stat", "-f", "-c", "%T", folder], capture_output=True, text=True, check=False).stdout
-    return "vfs" if kind.strip() == "overlayfs" else "overlay2"
 
 
 def _image() -> bytes:

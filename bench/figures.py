@@ -172,7 +172,7 @@ def resume(stage: Stage) -> Iterator[Figure]:
     unpaused, paused = (statistics.median(ms for found in rounds for ms in found[side]) for side in (0, 1))
     remark = f"{unpaused:.2f} → {paused:.2f} ms"
     if stage.docker:
-        remark += f"; docker pause {stage.docker.pause_ms:.0f} ms, unpause {stage.docker.unpause_ms:.0f} ms"
+        remark += f"; Docker pauses in {stage.docker.pause_ms:.1f} ms, unpauses in {stage.docker.unpause_ms:.1f} ms"
     yield Figure("resume from pause, added", max(0.0, paused - unpaused), "ms", remark, at_most=1)
 
 
