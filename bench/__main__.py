@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,7 +66,7 @@ def main() -> None:
     chosen = [measurement for _, group in groups for measurement in group]
     if not chosen:
         parser.error(f"there is no measurement {options.only!r}")
-    facts, found = report.heading(), []
+    facts, found = {**report.heading(), "niceness": _niceness()}, []
     report.print_heading(facts)
     times = _docker_run(options.quick) if any(m in figures.WITH_DOCKER for m in chosen) else None
     for environment, measurements in groups:
@@ -74,6 +75,11 @@ def main() -> None:
             found.append(figure)
     report.print_notes()
     print(f"\nwritten to {report.write_results(facts, found)}")
+
+
+def _niceness() -> str:
+    """Who goes before whom on the shared cores."""
+    return f"{rivals.niceness()}: platform, gunicorn, Node.js server; {os.getpriority(os.PRIO_PROCESS, 0)}: all else"
 
 
 def _docker_run(is_quick: bool) -> docker.Times | None:

@@ -74,7 +74,8 @@ def warm_python(stage: Stage) -> Iterator[Figure]:
     """By turns with functions-framework: the machine does not stay as fast as it was."""
     stage.platform.create_action("echo", PYTHON)
     one, many, naked_one, naked_many = [], [], [], []
-    with rivals.python_framework() as naked:
+    tuning, trials = rivals.best_tuning()
+    with rivals.python_framework(tuning) as naked:
         for _ in range(stage.runs):
             one.append(stage.load("echo", clients=1, requests=stage.count(2000)))
             naked_one.append(naked.load(1, stage.count(2000)))
@@ -87,7 +88,8 @@ def warm_python(stage: Stage) -> Iterator[Figure]:
     yield Figure("warm Python, one client, p99", _median_of(one, "p99_ms"), "ms", beside, at_most=3)
     ours, theirs = (_median_of(runs, "per_second") for runs in (many, naked_many))
     yield Figure("warm Python a second, 32 clients", ours, "", _latencies(many))
-    remark = f"{_latencies(naked_many)}; a worker holds {theirs_mb:.0f} MB"
+    tried = ", ".join(f"{tuning}: {rate:,.0f}/s" for tuning, rate in trials.items())
+    remark = f"{_latencies(naked_many)}; {tuning}, the best of a trial ({tried}); a worker holds {theirs_mb:.0f} MB"
     yield Figure("  functions-framework, gunicorn, naked", theirs, "", remark)
     yield Figure("  against functions-framework", ours / theirs, "×", "warm Python, 32 clients", at_least=1)
     yield _failures("Python", [*one, *many])

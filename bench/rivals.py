@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import statistics
@@ -17,10 +18,11 @@ from typing import NamedTuple
 from bench import docker
 from bench.load import Load, measure
 from bench.stage import BODY
+from sabayon.standalone import NICENESS
 
-GUNICORN_WORKERS = 2
 NODEJS_FRAMEWORK = Path(__file__).parent / "nodejs" / "node_modules" / "@google-cloud" / "functions-framework"
 CLIENTS = 32
+TRIAL_REQUESTS = 2000
 
 _PYTHON = """import functions_framework
 
@@ -34,6 +36,20 @@ _NODEJS_ALONE = "const args = JSON.parse(require('fs').readFileSync(0)); console
 _REQUEST = b"POST / HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n" + BODY
 
 
+class Tuning(NamedTuple):
+    """How gunicorn serves."""
+
+    workers: int
+    threads: int
+
+    def __str__(self) -> str:
+        return f"{self.workers} × {self.threads} threads"
+
+
+TUNINGS = (Tuning(2, 16), Tuning(2, 4), Tuning(3, 8))
+"""The best of which is compared with. Workers without threads close every connection after its first answer."""
+
+
 class Naked(NamedTuple):
     """A function that is served without isolation, authentication and records. pids: of its server's processes."""
 
@@ -44,13 +60,28 @@ class Naked(NamedTuple):
         return measure(self.port, _REQUEST, clients=clients, requests=requests)
 
 
+def niceness() -> int:
+    """At which the platform runs for this user; what it is compared with is given the same."""
+    change = str(min(0, NICENESS - os.getpriority(os.PRIO_PROCESS, 0)))
+    return int(subprocess.run(["nice", "-n", change, "nice"], capture_output=True, check=True).stdout)
+
+
+def best_tuning() -> tuple[Tuning, dict[Tuning, float]]:
+    """Of gunicorn at 32 clients, by a short trial of each; and how many requests a second each answered."""
+    found = {}
+    for tuning in TUNINGS:
+        with python_framework(tuning) as naked:
+            found[tuning] = naked.load(CLIENTS, TRIAL_REQUESTS).per_second
+    return max(found, key=lambda tuning: found[tuning]), found
+
+
 @contextmanager
-def python_framework() -> Iterator[Naked]:
+def python_framework(tuning: Tuning) -> Iterator[Naked]:
     """functions-framework for Python under gunicorn, on both cores."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "main.py").write_text(_PYTHON)
         application = f"functions_framework:create_app(target='main', source='{folder}/main.py')"
-        command = [sys.executable, "-m", "gunicorn", "--workers", str(GUNICORN_WORKERS), "--threads", "16"]
+        command = [sys.executable, "-m", "gunicorn", "--workers", str(tuning.workers), "--threads", str(tuning.threads)]
         command += ["--worker-class", "gthread", "--keep-alive", "75", "--log-level", "error", application]
         with _serving(lambda port: [*command, "--bind", f"127.0.0.1:{port}"], folder) as naked:
             yield naked
@@ -72,10 +103,11 @@ def has_nodejs_framework() -> bool:
 
 @contextmanager
 def _serving(command: Callable[[int], list[str]], folder: str) -> Iterator[Naked]:
-    """A server on a free port until the end of the block, warm."""
+    """A server on a free port until the end of the block, warm, at the niceness that the platform has."""
+    nice = ["nice", "-n", str(niceness() - os.getpriority(os.PRIO_PROCESS, 0))]
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    with subprocess.Popen(command(port), cwd=folder, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen([*nice, *command(port)], cwd=folder, stdout=subprocess.DEVNULL) as process:
         try:
             _await_port(port)
             naked = Naked(port, [process.pid, *_children(process.pid)])
