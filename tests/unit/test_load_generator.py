@@ -1,14 +1,16 @@
-"""What the bench's load generator counts: no request is lost without being told of."""
+"""What the bench's load generators count: no request is lost without being told of."""
 
 from __future__ import annotations
 
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
+from bench import pace
 from bench.load import measure
 
 REQUEST = b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
@@ -68,3 +70,20 @@ def test_a_run_whose_requests_cannot_all_be_sent_is_none() -> None:
 def test_a_run_without_one_expected_answer_is_none() -> None:
     with server(lambda _: answered(503)) as port, pytest.raises(SystemExit, match="none of 10 requests"):
         measure(port, REQUEST, clients=2, requests=10)
+
+
+def test_at_a_given_rate_too_a_lost_connection_is_told_of() -> None:
+    hang_ups = iter([b""])
+    with server(lambda _: next(hang_ups, answered(200))) as port:
+        found = pace.result(pace.start(port, REQUEST, per_second=100, seconds=0.2, connections=4))
+    assert (found.accepted, found.other, found.held_back) == (19, 1, 0)
+
+
+def test_what_is_due_while_all_wait_for_an_answer_is_held_back() -> None:
+    def answer(_: int) -> bytes:
+        time.sleep(1)
+        return answered(200)
+
+    with server(answer) as port:
+        found = pace.result(pace.start(port, REQUEST, per_second=100, seconds=0.2, connections=2))
+    assert (found.accepted, found.held_back) == (2, 18)
