@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 GROUPS = Path("/sys/fs/cgroup")
+INPUT = {"x86_64": {"0", "232", "281"}, "aarch64": {"22", "63"}}[os.uname().machine]
+"""The numbers of read, epoll_wait and epoll_pwait, by which launchers wait for what to do."""
 
 
 class Watch:
@@ -84,9 +86,21 @@ def zygotes_of(pid: int) -> set[int]:
     return {held for held, depth in _held(pid) if depth == 2}
 
 
-def sandboxes_of(pid: int) -> set[int]:
-    """The first processes of a platform's sandboxes, whose pid namespaces are inside of their zygotes'."""
-    return {held for held, depth in _held(pid) if depth == 3}
+def sandboxes_of(pid: int, zygote: int | None = None) -> set[int]:
+    """The first processes of a platform's sandboxes, whose pid namespaces are inside of their zygotes'.
+
+    zygote: only of those that end with it.
+    """
+    found = {held for held, depth in _held(pid) if depth == 3}
+    return found if zygote is None else {own for own, parent, _ in processes() if own in found and parent == zygote}
+
+
+def waits_for_input(pid: int) -> bool:
+    """Whether a process waits for something to read, as a launcher does that has nothing to run; also if suspended."""
+    try:
+        return Path(f"/proc/{pid}/syscall").read_text().split()[0] in INPUT
+    except OSError:
+        return False
 
 
 def _held(pid: int) -> Iterator[tuple[int, int]]:

@@ -24,9 +24,10 @@ from tests.faults.leftovers import (
     resident_mb,
     sandboxes_of,
     shared_memory,
+    waits_for_input,
     zygotes_of,
 )
-from tests.faults.soak_load import CLIENTS, UNHEARD_S, Account, Load, prepare, unrecorded
+from tests.faults.soak_load import UNHEARD_S, Account, Load, prepare, unrecorded
 
 SCALE = float(os.environ.get("SOAK_SCALE", "1"))
 INVOCATIONS = int(10_000 * SCALE)
@@ -47,6 +48,11 @@ WARM_UP = int(2_000 * SCALE)
 GROWTH_MB = 10.0
 """How much more memory the end of the last life may show than its warm-up. By then the database's page cache is still
 filling, to 8 MB, which thousands of records take; a leak of 2 KB an invocation is more than that."""
+
+SEEN_OF_BUSY = 0.7
+"""How many answers may be faults for each sandbox that was ended while it was busy. An idle one has no answer to spoil:
+its next job is moved. Of the busy, some start, and some run what nobody waits for: good runs show 0.5, and a platform
+that fails the jobs of dead idle containers instead of moving them 0.9."""
 
 STEM_CELLS = 2
 ENVIRONMENT = {
@@ -72,6 +78,8 @@ class Killer:
         self._stop = threading.Event()
         self.of_sandboxes = 0
         self.of_zygotes = 0
+        self.of_busy = 0
+        """Sandboxes that a kill ended, their own or their zygote's, while they ran or started."""
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -100,12 +108,16 @@ class Killer:
         there = zygotes_of(self._pid) if is_zygote else sandboxes_of(self._pid)
         if not there:
             return False
+        victim = self._choice.choice(sorted(there))
+        ended = sandboxes_of(self._pid, zygote=victim) if is_zygote else {victim}
+        busy = sum(not waits_for_input(pid) for pid in ended)
         try:
-            os.kill(self._choice.choice(sorted(there)), signal.SIGKILL)
+            os.kill(victim, signal.SIGKILL)
         except ProcessLookupError:
             return False
         self.of_zygotes += is_zygote
         self.of_sandboxes += not is_zygote
+        self.of_busy += busy
         return True
 
 
@@ -116,7 +128,7 @@ class Soak:
         self.account = Account()
         self.keys: dict[str, str] = {}
         self.kills = 0
-        self.explained = 0
+        self.ended_busy = 0
         self._home = home
         self._temporary = home / "tmp"
         self._temporary.mkdir()
@@ -139,7 +151,7 @@ class Soak:
         with load.running(), killer.running():
             yield
         self.kills += killer.of_sandboxes + killer.of_zygotes
-        self.explained += killer.of_sandboxes + killer.of_zygotes * CLIENTS
+        self.ended_busy += killer.of_busy
 
     def answered(self, number: int) -> None:
         """Wait until the account shows that many answers."""
@@ -150,6 +162,7 @@ class Soak:
         deadline = time.monotonic() + REST_S
         while True:
             found = footprint(platform.process.pid, self._home / "data", self._temporary)
+            found["descriptor of socket:[N]"] -= found["descriptor of net:[N]"]  # a network is made with its listener
             held = found["descriptor of anon_inode:[pidfd]"]
             if found["sandbox"] == STEM_CELLS and held == found["zygote"] + STEM_CELLS:
                 return found
@@ -202,5 +215,5 @@ def test_after_ten_thousand_invocations_500_kills_and_5_restarts_nothing_is_left
     assert shared_memory() - shared_before == set()
     assert grown_mb <= GROWTH_MB
     assert soak.account.wrong == []
-    assert len(soak.account.otherwise) <= soak.explained
+    assert len(soak.account.otherwise) <= SEEN_OF_BUSY * soak.ended_busy, soak.ended_busy
     assert soak.kills >= KILLS
