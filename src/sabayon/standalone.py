@@ -242,6 +242,7 @@ class Standalone:
     async def _finish(self, invoker: Invoker, services: Services) -> None:
         """Sequences first: between two of their components the invoker has nothing to do."""
         deadline = time.monotonic() + self._settings.drain_s
+        invoker.give_up_records()
         await services.running.drain(self._settings.drain_s)
         await invoker.drain(max(0.0, deadline - time.monotonic()))
 

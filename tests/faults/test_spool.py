@@ -24,7 +24,7 @@ from sabayon.errors import OperatorError, StoreUnavailable
 from sabayon.store.base import Filter
 from sabayon.store.sqlite import SqliteStore, opened_identities
 from sabayon.store.sqlite.segment import Segment
-from sabayon.store.sqlite.spool import MAX_ENTRY_BYTES, paths_of
+from sabayon.store.sqlite.spool import MAX_ENTRY_BYTES, RETRY_S, paths_of
 
 SMALL_SPOOL = 64 * 1024
 
@@ -159,6 +159,27 @@ def test_while_the_database_takes_nothing_records_are_kept_until_the_spool_is_fu
 
     on_store(path, fill, spool_bytes=SMALL_SPOOL)
     assert len(kept) > 10
+
+
+def test_of_a_time_in_which_the_database_takes_nothing_the_beginning_and_the_end_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / DATABASE
+
+    async def wait_and_go_on(store: SqliteStore) -> None:
+        await store.writer.submit(lambda connection: connection.execute("PRAGMA busy_timeout = 50"), is_durable=False)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await store.activations.put(record(1))
+            await store.activations.put(record(2))
+            await asyncio.sleep(3 * RETRY_S)
+            other.execute("ROLLBACK")
+        await asyncio.sleep(2 * RETRY_S)
+
+    on_store(path, wait_and_go_on)
+    beginning, end = caplog.messages
+    assert beginning.startswith("the database takes no records, 2 wait: ")
+    assert end == "the database takes records again; 2 have waited"
 
 
 def test_a_deleted_namespace_does_not_get_back_what_a_killed_platform_had_not_stored_yet(tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ class ScriptedDriver:
 
     ready: versions of archives that it puts in place itself; it has a look at others.
     is_starting: set when a sandbox is wanted. may_start: cleared to hold starts up. is_asked: set when one is asked.
+    breaks_starting: whether those that were held up fail then.
     can_overlap: whether the code of its sandboxes lets runs overlap. on_suspend: called when one is suspended.
     """
 
@@ -116,6 +117,7 @@ class ScriptedDriver:
         self.is_starting = asyncio.Event()
         self.may_start = asyncio.Event()
         self.may_start.set()
+        self.breaks_starting = False
         self.made: list[ScriptedSandbox] = []
         self.failures = 0
         self.refusal: Exception | None = None
@@ -138,6 +140,8 @@ class ScriptedDriver:
             raise SandboxUnavailable("no sandbox today")
         self.is_starting.set()
         await self.may_start.wait()
+        if self.breaks_starting:
+            raise SandboxUnavailable("it was ended while it started")
         sandbox = ScriptedSandbox(self, spec)
         self.made.append(sandbox)
         return sandbox

@@ -25,7 +25,7 @@ from sabayon.invoker.stem_cells import StemCells
 from sabayon.invoker.worker import TICK_S, Invoker
 from sabayon.sandbox.base import DependenciesUnusable, Egress, SandboxDied
 from sabayon.store.base import Put
-from sabayon.store.memory import MemoryActivations, MemoryArtifacts, MemoryStore
+from sabayon.store.memory import MemoryActivations, MemoryArtifacts, MemoryJournal, MemoryStore
 from tests.unit.patient_loop import run_patiently
 from tests.unit.scripted_sandbox import ScriptedDriver, ScriptedSandbox
 
@@ -47,13 +47,18 @@ class FailingArtifacts(MemoryArtifacts):
 
 
 class FailingActivations(MemoryActivations):
-    """Records on a disk that is full for the next `failures` of them."""
+    """Records on a disk that is full for the next `failures` of them; `refused` has an entry for each."""
 
     failures = 0
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        super().__init__(journal)
+        self.refused: asyncio.Queue[str] = asyncio.Queue()
 
     async def put(self, record: StoredActivation, *, settles: bool = False) -> None:
         if self.failures:
             self.failures -= 1
+            self.refused.put_nowait(record.activation_id)
             raise StoreUnavailable("the disk is full")
         await super().put(record, settles=settles)
 
@@ -283,6 +288,23 @@ def test_a_stem_cell_that_still_starts_makes_room_without_a_word(
     assert caplog.messages == []
 
 
+def test_a_stem_cell_that_still_starts_at_the_end_is_ended_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    @on_stage
+    async def test(stage: Stage) -> None:
+        stage.driver.may_start.clear()
+        stage.invoker = stage.invoker_of(StemCells(Cell("python:3.11", 256, stage.driver.egress), 1))
+        await stage.invoker.start()
+        await stage.driver.is_starting.wait()
+        closing = asyncio.create_task(stage.invoker.aclose())
+        await asyncio.sleep(0)  # it has begun
+        stage.driver.breaks_starting = True
+        stage.driver.may_start.set()
+        await closing
+
+    test()
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize(
     ("failures", "expected"),
     [(START_TRIES - 1, (Outcome.SUCCESS, {})), (START_TRIES, (Outcome.WHISK_ERROR, NO_RESOURCES))],
@@ -345,6 +367,56 @@ async def test_code_that_cannot_be_read_now_is_the_fault_of_the_platform(stage: 
 async def test_an_accepted_activation_has_its_record_as_soon_as_the_store_works_again(stage: Stage) -> None:
     stage.activations.failures = 2
     assert await stage.result(is_journaled=True) == (Outcome.SUCCESS, {})
+
+
+def test_of_a_time_in_which_records_wait_the_beginning_and_the_end_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    @on_stage
+    async def test(stage: Stage) -> None:
+        stage.activations.failures = 4
+        await asyncio.gather(*(stage.result(is_journaled=True) for _ in range(2)))
+
+    test()
+    assert caplog.messages == [
+        "1 record has to wait, as will those after it: the disk is full",
+        "records are stored again; 2 had to wait",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "left"),
+    [
+        (1, "1 activation has no record yet; it runs again at the next start"),
+        (2, "2 activations have no record yet; they run again at the next start"),
+    ],
+)
+def test_the_end_does_not_wait_for_records_that_no_store_takes(
+    number: int, left: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    @on_stage
+    async def test(stage: Stage) -> None:
+        stage.activations.failures = 1000
+        futures = [stage.accept(is_journaled=True) for _ in range(number)]
+        for _ in futures:
+            await stage.activations.refused.get()
+        stage.invoker.give_up_records()
+        await asyncio.wait_for(stage.invoker.drain(3600), 5)
+        await stage.invoker.aclose()
+        for future in futures:
+            assert (await future).response.outcome is Outcome.SUCCESS
+
+    test()
+    assert caplog.messages == ["1 record has to wait, as will those after it: the disk is full", left]
+
+
+def test_a_record_that_is_in_no_journal_is_told_to_be_lost(caplog: pytest.LogCaptureFixture) -> None:
+    @on_stage
+    async def test(stage: Stage) -> None:
+        stage.activations.failures = 1
+        activation = await stage.accept()
+        text = f"the record of activation {activation.activation_id} is lost: the disk is full"
+        assert caplog.messages == [text]
+
+    test()
 
 
 @on_stage

@@ -10,13 +10,14 @@ from typing import Any, Final, NamedTuple
 
 from sabayon import messages
 from sabayon.bus.base import ActivationMessage
-from sabayon.entity.activation import Activation, Outcome, Response, StoredActivation, error_response, stored
+from sabayon.entity.activation import Activation, Outcome, Response, error_response, stored
 from sabayon.entity.limits import EffectiveLimits, SystemLimits, effective_limits, limits_out_of_bounds
 from sabayon.entity.manifest import BLACKBOX
-from sabayon.errors import SabayonError, StoreUnavailable
+from sabayon.errors import SabayonError
 from sabayon.invoker.code import CodeStore, CodeUnavailable
 from sabayon.invoker.container import Container, Ended, concurrency_of
 from sabayon.invoker.instructions import Create, Instruction, Job, Key, Pause, Remove, Run
+from sabayon.invoker.keeping import RecordKeeper
 from sabayon.invoker.logs import format_logs
 from sabayon.invoker.outcome import Limits
 from sabayon.invoker.pool import Pool
@@ -36,8 +37,6 @@ from sabayon.store.base import Activations, Artifacts
 logger = logging.getLogger("sabayon.invoker")
 
 TICK_S: Final = 1.0
-RETRY_S: Final = 0.5
-"""How long a record waits for a store that could not take it."""
 
 
 class Stats(NamedTuple):
@@ -72,7 +71,7 @@ class Invoker:
         self._loop = asyncio.get_running_loop()
         self._driver = driver
         self._codes = CodeStore(artifacts)
-        self._activations = activations
+        self._keeper = RecordKeeper(activations)
         self._limits = limits
         self._memory_mb = memory_mb
         self._pool = Pool(memory_mb, keep_alive_s=keep_alive_s, pause_grace_s=pause_grace_s, stem_cells=stem_cells)
@@ -210,7 +209,7 @@ class Invoker:
         is_left = self._is_closing and message.is_journaled and not has_started
         try:
             if message.is_stored and not is_left:
-                await self._store(message, stored(activation))
+                await self._keeper.keep(stored(activation), is_journaled=message.is_journaled)
         except SabayonError as error:
             logger.error("the record of activation %s is lost: %s", message.activation_id, error)
         finally:
@@ -220,18 +219,6 @@ class Invoker:
             if not accepted.future.done():
                 accepted.future.set_result(activation)
 
-    async def _store(self, message: ActivationMessage, record: StoredActivation) -> None:
-        """Raises StoreUnavailable; for what was accepted for good only at the end, when the journal keeps it."""
-        while True:
-            try:
-                await self._activations.put(record, settles=message.is_journaled)
-                return
-            except StoreUnavailable as error:
-                if self._is_closing or not message.is_journaled:
-                    raise
-                logger.warning("the record of activation %s has to wait: %s", message.activation_id, error)
-                await asyncio.sleep(RETRY_S)
-
     async def _create(self, container_id: int) -> None:
         """Start a stem cell, unless it has been removed, which it may be until it has started."""
         container = self._containers.get(container_id)
@@ -240,7 +227,7 @@ class Invoker:
         try:
             await container.start()
         except SandboxUnavailable as error:
-            if self._containers.pop(container_id, None) is not None:
+            if self._containers.pop(container_id, None) is not None and not self._is_closing:
                 logger.warning("no stem cell: %s", error)
                 self._carry_out(self._pool.removed(container_id, time.monotonic()))
             return
@@ -276,16 +263,22 @@ class Invoker:
                 logger.warning("container %s died while it was idle", container_id)
                 self._lose(container_id, "it has died")
 
+    def give_up_records(self) -> None:
+        """Do not wait any longer for a store that takes nothing: what is in the journal is left to the next start."""
+        self._keeper.give_up()
+
     async def drain(self, deadline_s: float) -> None:
         """Until nothing is accepted any more, at most `deadline_s`."""
         try:
             await asyncio.wait_for(self._is_idle.wait(), deadline_s)
         except TimeoutError:
-            logger.info("%d activations did not finish in time", len(self._accepted))
+            number = len(self._accepted)
+            logger.info("%d %s did not finish in time", number, "activation" if number == 1 else "activations")
 
     async def aclose(self) -> None:
         """End all that runs or waits, each with a record, and all containers. Idempotent."""
         self._is_closing = True
+        self.give_up_records()
         if self._ticker is not None:
             self._ticker.cancel()
         for job in self._pool.stop():
@@ -295,6 +288,7 @@ class Invoker:
         await asyncio.gather(*(container.destroy("the platform stops") for container in self._containers.values()))
         while self._tasks:
             await asyncio.wait(self._tasks)
+        self._keeper.tell_left()
 
 
 def _now_ms() -> int:

@@ -70,7 +70,7 @@ class SqliteStore:
                     await self.identities.load()
                     seen = version
             except StoreUnavailable as error:
-                logger.warning("%s", error)
+                logger.debug("%s", error)  # twice a second, and whoever writes is told
             await asyncio.sleep(WATCH_S)
 
     async def _data_version(self) -> int:

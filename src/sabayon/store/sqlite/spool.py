@@ -78,6 +78,7 @@ class Spool:
         self._timer: asyncio.TimerHandle | None = None
         self._insertion: asyncio.Future[None] | None = None
         self._failure: BaseException | None = None
+        self._is_failing = False  # told already
 
     async def recover(self) -> None:
         """Insert what an earlier process left. Raises OperatorError, with everything still there."""
@@ -151,9 +152,15 @@ class Spool:
         self._insertion = None
         self._failure = insertion.exception()
         if self._failure is not None:
-            logger.warning("%d records wait for the database: %s", len(self._held), self._failure)
+            if not self._is_failing:
+                self._is_failing = True
+                logger.warning("the database takes no records, %d wait: %s", len(self._held), self._failure)
             self._expect_insertion(RETRY_S)
             return
+        if self._is_failing:
+            self._is_failing = False
+            waited = len(self._held) + len(self._gathered)
+            logger.warning("the database takes records again; %d have waited", waited)
         self._inserting.clear()
         for entry in self._held:
             self._recent.pop(entry.record.activation_id, None)
