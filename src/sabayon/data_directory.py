@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,9 @@ from sabayon.errors import OperatorError
 DATABASE: Final = "sabayon.db"
 LOCK: Final = "lock"
 WSKPROPS: Final = "wskprops"
+
+MIN_FREE_MB: Final = 1
+"""What the database takes at first, or for a few writes."""
 
 
 @contextmanager
@@ -49,6 +53,11 @@ def _lock(descriptor: int, directory: Path) -> None:
 
 def _unusable(directory: Path, error: OSError) -> OperatorError:
     return OperatorError(f"cannot use the data directory {directory}: {error.strerror}; choose another with --data-dir")
+
+
+def has_room(directory: Path) -> bool:
+    """Whether the disk takes anything worth mentioning. Raises OSError."""
+    return shutil.disk_usage(directory).free >= MIN_FREE_MB * 1024 * 1024
 
 
 def write_wskprops(directory: Path, api_host: str, auth_key: str, home: Path | None) -> Path:

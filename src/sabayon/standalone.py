@@ -148,6 +148,8 @@ class Standalone:
         stack.callback(sock.close)
         store = await SqliteStore.open(settings.data_dir / data_directory.DATABASE)
         stack.push_async_callback(store.aclose)
+        if not data_directory.has_room(settings.data_dir):
+            logger.warning("there is no room on the disk of %s: changes will be refused", settings.data_dir)
         guest, system = await ensure_namespaces(store.identities, settings.guest_key)
         api_host = _api_host(sock)
         properties = data_directory.write_wskprops(settings.data_dir, api_host, guest.auth_key, _home())

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import resource
+import shutil
 import struct
 import sys
 from collections.abc import Callable
@@ -108,10 +109,10 @@ def memory_group(group: str) -> None:
     linux.mount(group, point, None, linux.MS_BIND)
 
 
-def in_memory(directory: str) -> None:
-    """A file system of 8 MB on `directory`."""
+def in_memory(directory: str, size_mb: int = 16) -> None:
+    """A small file system on `directory`."""
     own_mounts()
-    linux.mount("tmpfs", directory, "tmpfs", 0, "size=8m,mode=0700")
+    linux.mount("tmpfs", directory, "tmpfs", 0, f"size={size_mb}m,mode=0700")
 
 
 def full(directory: str) -> None:
@@ -120,6 +121,16 @@ def full(directory: str) -> None:
     with contextlib.suppress(OSError), Path(directory, "filling").open("wb", buffering=0) as file:
         while file.write(bytes(4096)):
             pass
+
+
+def nearly_full(directory: str) -> None:
+    """The same with the files that were there, and room for 128 KB."""
+    files = {path.name: path.read_bytes() for path in Path(directory).iterdir()}
+    in_memory(directory)
+    for name, content in files.items():
+        Path(directory, name).write_bytes(content)
+    free = shutil.disk_usage(directory).free
+    Path(directory, "filling").write_bytes(bytes(free - 128 * 1024))
 
 
 def become(user: str) -> None:
@@ -144,7 +155,9 @@ STEPS: dict[str, Callable[[str], None]] = {
     "memory-group": memory_group,
     "open-files": lambda most: resource.setrlimit(resource.RLIMIT_NOFILE, (int(most), int(most))),
     "in-memory": in_memory,
+    "too-small": lambda directory: in_memory(directory, size_mb=8),
     "full": full,
+    "nearly-full": nearly_full,
     "as-user": become,
 }
 

@@ -395,13 +395,40 @@ def test_a_full_disk_keeps_the_platform_from_starting(plain: tuple[int, dict[str
 
 
 @needs_root
+def test_a_disk_too_small_for_what_is_made_at_first_keeps_the_platform_from_starting(
+    plain: tuple[int, dict[str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir(mode=0o700)
+    step = f"too-small:{tmp_path / 'data'}"
+    code, findings = doctor(tmp_path, step)
+    assert (code, added(findings, plain)) == (2, {"disk space": "refused"})
+    assert "needs 1024 KB more" in findings["disk space"]["consequence"]
+    assert "8 MiB are needed" in up(tmp_path, step)
+
+
+@needs_root
+def test_a_disk_that_became_full_does_not_keep_the_platform_from_starting(
+    plain: tuple[int, dict[str, str]], tmp_path: Path
+) -> None:
+    assert "is ready" in up(tmp_path)
+    step = f"nearly-full:{tmp_path / 'data'}"
+    code, findings = doctor(tmp_path, step)
+    assert (code, added(findings, plain)) == (plain[0], {"disk space": "limited"})
+    with started(tmp_path, step) as (process, ready):
+        assert "is ready" in ready
+        process.terminate()
+        assert process.stderr is not None
+        assert "WARNING sabayon there is no room on the disk of" in process.stderr.read()
+
+
+@needs_root
 def test_a_small_disk_in_memory_is_told_to_be_small_and_to_forget(
     plain: tuple[int, dict[str, str]], tmp_path: Path
 ) -> None:
     (tmp_path / "data").mkdir()
     code, findings = doctor(tmp_path, f"in-memory:{tmp_path / 'data'}")
     assert (code, added(findings, plain)) == (plain[0], {"disk space": "limited"})
-    assert findings["disk space"]["found"].startswith("8 MB")
+    assert findings["disk space"]["found"].startswith("16 MB")
     assert (findings["fsync"]["status"], findings["data directory"]["status"]) == ("limited", "ok")
     assert "machine restarts" in findings["fsync"]["consequence"]
 

@@ -28,7 +28,15 @@ GOOD = Facts(
         total_mb=4096, available_mb=3000, group_mb=None, pool_mb=2048, min_mb=128, default_mb=256, max_mb=512
     ),
     data=DataDirectory(
-        path="/data", filesystem="ext4", mode=0o700, free_mb=9000, free_inodes=9000, fsync_ms=2.0, error="", owner=""
+        path="/data",
+        filesystem="ext4",
+        mode=0o700,
+        free_mb=9000,
+        free_inodes=9000,
+        lacking_kb=0,
+        fsync_ms=2.0,
+        error="",
+        owner="",
     ),
     clock=Clock(wall_s=1.8e9, jump_s=0.0, is_synchronised=True),
     egress="internet",
@@ -81,6 +89,7 @@ LIMITED: list[tuple[dict[str, Any], str, str]] = [
     ({"data__mode": 0o750}, "data directory", "may be able to read"),
     ({"data__mode": 0o701}, "data directory", "may be able to read"),
     ({"data__free_mb": 1023}, "disk space", "fill it up"),
+    ({"data__free_mb": 0}, "disk space", "non-blocking ones wait, and run again at each start"),
     ({"data__filesystem": "tmpfs"}, "fsync", "lost when the machine restarts"),
     ({"data__fsync_ms": 20.1}, "fsync", "accepted without waiting"),
     ({"clock__wall_s": 86_400.0}, "clock", "alarms fire at wrong times"),
@@ -196,7 +205,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"seccomp__error": "Invalid argument"}, "seccomp", "Invalid argument"),
     ({"zygotes__nodejs:20": "mount /sys/proc: denied"}, "sandbox nodejs:20", "mount /sys/proc: denied"),
     ({"data__error": "Permission denied"}, "data directory", "Permission denied"),
-    ({"data__free_mb": 0}, "disk space", "0 MB free"),
+    ({"data__free_mb": 8, "data__lacking_kb": 1024}, "disk space", "8 MB free"),
     ({"data__free_inodes": 15}, "disk space", "15 files"),
     ({"open_files": 127}, "open files", "127"),
     ({"address_error": "cannot listen on 127.0.0.1:3233"}, "port", "cannot listen on 127.0.0.1:3233"),

@@ -12,10 +12,14 @@ import time
 from pathlib import Path
 from typing import Final
 
-from sabayon.data_directory import LOCK
+from sabayon.data_directory import DATABASE, LOCK, MIN_FREE_MB
 from sabayon.doctor.facts import DataDirectory
+from sabayon.store.sqlite.spool import SEGMENT_BYTES, missing_bytes
 
 MB: Final = 1024 * 1024
+_OPENING_KB: Final = 64
+"""For the files that SQLite has beside a database while it is open."""
+
 _WRITES: Final = 15
 _BLOCK: Final = bytes(4096)
 
@@ -24,6 +28,7 @@ def data_directory(directory: Path) -> DataDirectory:
     """What is known of `directory`, which need not exist."""
     place = _existing(directory)
     space = os.statvfs(place)
+    blocks = space.f_bfree if os.geteuid() == 0 else space.f_bavail
     try:
         fsync_ms, error = _fsync_ms(place), ""
     except OSError as refused:
@@ -34,10 +39,20 @@ def data_directory(directory: Path) -> DataDirectory:
         mode=stat.S_IMODE(place.stat().st_mode) if place == directory else 0,
         free_mb=space.f_bavail * space.f_frsize // MB,
         free_inodes=space.f_favail if space.f_files else None,
+        lacking_kb=max(0, _start_kb(directory / DATABASE) - blocks * space.f_frsize // 1024),
         fsync_ms=fsync_ms,
         error=error,
         owner=_owner(directory / LOCK),
     )
+
+
+def _start_kb(database: Path) -> int:
+    """The room that a start takes; that of a first one when this user cannot look."""
+    try:
+        own_kb = _OPENING_KB if database.exists() else MIN_FREE_MB * 1024
+        return own_kb + -(-missing_bytes(database) // 1024)
+    except OSError:
+        return MIN_FREE_MB * 1024 + 2 * SEGMENT_BYTES // 1024
 
 
 def _existing(directory: Path) -> Path:

@@ -57,6 +57,7 @@ class DataDirectory:
     """The data directory, or the nearest one above it that exists.
 
     mode: permissions of the directory itself, 0 while it does not exist. free_inodes: None where there is no bound.
+    lacking_kb: how much more room a start takes than there is for this user, 0 with enough.
     fsync_ms: median time of bringing 4 KB to the disk. error: why nothing can be written.
     owner: process id of a platform that uses it now.
     """
@@ -66,6 +67,7 @@ class DataDirectory:
     mode: int
     free_mb: int
     free_inodes: int | None
+    lacking_kb: int
     fsync_ms: float
     error: str
     owner: str

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from sabayon.data_directory import MIN_FREE_MB
 from sabayon.doctor.facts import DataDirectory, Facts
 from sabayon.doctor.finding import Finding, Status
 
-MIN_FREE_MB: Final = 1
 LOW_FREE_MB: Final = 1024
 MIN_FREE_INODES: Final = 16
 SLOW_FSYNC_MS: Final = 20.0
@@ -139,16 +139,25 @@ def _owner(there: DataDirectory, found: str) -> Finding:
 def _space(there: DataDirectory) -> Finding:
     files = MIN_FREE_INODES if there.free_inodes is None else there.free_inodes
     found = f"{there.free_mb} MB free" + ("" if files >= MIN_FREE_INODES else f", and {files} files")
-    if there.free_mb < MIN_FREE_MB or files < MIN_FREE_INODES:
+    if there.lacking_kb or files < MIN_FREE_INODES:
+        needed = f"it needs {there.lacking_kb} KB more" if there.lacking_kb else "it needs files of its own"
         return Finding(
             "disk space", Status.REFUSED, found,
-            "the platform does not start, or refuses every write: the database cannot grow",
+            f"the platform refuses to start: {needed}",
             "make room, or choose a directory on another disk with --data-dir",
+        )  # fmt: skip
+    if there.free_mb < MIN_FREE_MB:
+        return Finding(
+            "disk space", Status.LIMITED, found,
+            "the platform starts, unless records of the last run wait to be stored; creates, updates and deletes get "
+            "503, blocking calls may lose their records, non-blocking ones wait, and run again at each start",
+            "make room outside of the database: entities cannot be deleted while the disk is full",
         )  # fmt: skip
     if there.free_mb < LOW_FREE_MB:
         return Finding(
             "disk space", Status.LIMITED, found,
-            "activation records fill it up; from then on invocations are answered with an error",
+            "activation records fill it up; from then on creates, updates and deletes get 503, "
+            "blocking calls may lose their records, and non-blocking ones wait",
             "make room, or choose a directory on another disk with --data-dir",
         )  # fmt: skip
     return Finding("disk space", Status.OK, found)

@@ -52,13 +52,20 @@ def paths_of(database: Path) -> tuple[Path, Path]:
     return database.with_name(f"{database.name}-spool0"), database.with_name(f"{database.name}-spool1")
 
 
+def missing_bytes(database: Path) -> int:
+    """How much of the disk the segments still take when they are opened the next time. Raises OSError."""
+    there = [path.stat().st_blocks * 512 for path in paths_of(database) if path.exists()]
+    return max(0, 2 * SEGMENT_BYTES - sum(there))
+
+
 def open_segments(database: Path, size_bytes: int) -> tuple[Segment, Segment]:
     """Make them, or take them with what is in them. Raises OperatorError."""
     first, second = paths_of(database)
     try:
         return Segment(first, size_bytes), Segment(second, size_bytes)
     except OSError as error:
-        raise OperatorError(f"there is no room for records beside {database}: {error.strerror}") from error
+        needed = f"{2 * size_bytes // (1024 * 1024)} MiB are needed"
+        raise OperatorError(f"there is no room for records beside {database}: {error.strerror}; {needed}") from error
     except UnknownFormat as error:
         text = f"{error} beside {database} was not written by this version; move it away to start without its records"
         raise OperatorError(text) from error
