@@ -219,7 +219,7 @@ class Standalone:
                 settings.stem_cell_classes,
                 settings.stem_cells,
                 driver.kinds,
-                settings.default_memory_mb,
+                settings.system_limits().memory_mb,
                 driver.egress,
             ),
             "limits": settings.system_limits(),

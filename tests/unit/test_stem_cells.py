@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sabayon.entity.limits import Bounds
 from sabayon.errors import OperatorError
 from sabayon.invoker.instructions import Cell
 from sabayon.invoker.stem_cells import StemCells, stem_cells_of
@@ -13,7 +14,7 @@ KINDS = ("python:3.11", "nodejs:18", "nodejs:20")
 
 
 def classes_of(text: str = "", initial: int = 2, kinds: tuple[str, ...] = KINDS) -> list[StemCells]:
-    return stem_cells_of(text, initial, kinds, 256, Egress.INTERNET)
+    return stem_cells_of(text, initial, kinds, Bounds(128, 512, 256), Egress.INTERNET)
 
 
 def test_without_a_class_there_are_two_to_begin_with_of_the_newest_nodejs() -> None:
@@ -31,6 +32,15 @@ def test_zero_turns_all_of_them_off(text: str) -> None:
 
 def test_a_number_at_the_start_may_exceed_the_greatest_number_of_the_stock() -> None:
     assert classes_of(initial=9)[0].maximum == 9
+
+
+def test_so_may_that_of_a_class_which_names_no_greatest_one() -> None:
+    assert classes_of("nodejs:20 initial=400") == [StemCells(Cell("nodejs:20", 256, Egress.INTERNET), 400, maximum=400)]
+
+
+@pytest.mark.parametrize(("text", "initial"), [("nodejs:20 min=3", 3), ("nodejs:20 max=1", 1), ("nodejs:20 max=9", 2)])
+def test_a_number_at_the_start_that_is_not_given_keeps_to_the_bounds(text: str, initial: int) -> None:
+    assert classes_of(text)[0].initial == initial
 
 
 def test_classes_replace_the_stock_one() -> None:
@@ -54,6 +64,13 @@ def test_classes_replace_the_stock_one() -> None:
         ("nodejs:20 initial=-1", "initial must be a whole number from 0, not '-1'"),
         ("nodejs:20 threshold=0", "threshold must be a whole number from 1, not '0'"),
         ("nodejs:20 min=5", "min must not exceed max, as it does in 'nodejs:20 min=5'"),
+        ("nodejs:20 memory=9999", "memory must be from 128 to 512, as for actions, not 9999"),
+        ("nodejs:20 memory=127", "memory must be from 128 to 512, as for actions, not 127"),
+        (
+            "nodejs:20 initial=9 max=8",
+            "initial must be from min (1) to max (8), not 9 as in 'nodejs:20 initial=9 max=8'",
+        ),
+        ("nodejs:20 initial=0", "initial must be from min (1) to max (4), not 0 as in 'nodejs:20 initial=0'"),
         ("nodejs:20; nodejs:default", "there are two classes of one kind and memory in 'nodejs:20; nodejs:default'"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from sabayon.entity.limits import Bounds
 from sabayon.entity.manifest import Manifest, manifest_of
 from sabayon.errors import OperatorError
 from sabayon.invoker.instructions import Cell
@@ -35,20 +36,20 @@ _NAMES: Final = {"min": "minimum", "max": "maximum"}
 _LEAST: Final = {"memory": 1, "initial": 0, "min": 0, "max": 0, "ttl_s": 1, "threshold": 1, "increment": 1}
 
 
-def stem_cells_of(text: str, initial: int, kinds: Iterable[str], memory_mb: int, egress: Egress) -> list[StemCells]:
+def stem_cells_of(text: str, initial: int, kinds: Iterable[str], memory: Bounds, egress: Egress) -> list[StemCells]:
     """The classes of `text`, or the newest Node.js if it is empty; none if `initial` is 0.
 
     text: `KIND [memory=MB] [initial=N] [min=N] [max=N] [ttl_s=S] [threshold=N] [increment=N]`, the next after a `;`.
-    initial, memory_mb: what holds where a class says nothing. Raises OperatorError.
+    initial, and the standard of memory: what holds where a class says nothing. Raises OperatorError.
     """
     if not initial:
         return []
     manifest = manifest_of(kinds)
     if not text.strip():
         stock = manifest.find(STOCK_KIND)
-        return [_standard(Cell(stock.kind, memory_mb, egress), initial)] if stock else []
+        return [_standard(Cell(stock.kind, memory.standard, egress), initial)] if stock else []
     classes = [
-        _class_of(words, _standard(Cell("", memory_mb, egress), initial), manifest)
+        _class_of(words, _standard(Cell("", memory.standard, egress), initial), manifest, memory)
         for words in map(str.split, text.split(";"))
         if words
     ]
@@ -61,18 +62,27 @@ def _standard(cell: Cell, initial: int) -> StemCells:
     return StemCells(cell, initial, maximum=max(initial, STOCK_MAXIMUM))
 
 
-def _class_of(words: list[str], standard: StemCells, manifest: Manifest) -> StemCells:
+def _class_of(words: list[str], standard: StemCells, manifest: Manifest, memory: Bounds) -> StemCells:
     kind, *pairs = words
     runtime = manifest.find(kind)
     if runtime is None:
         known = ", ".join(runtime.kind for runtime in manifest) or "none"
         raise _wrong(f"there is no kind {kind!r} on this machine; there is {known}")
     numbers = dict(map(_number, pairs))
+    if "max" not in numbers:
+        numbers["max"] = max(standard.maximum, numbers.get("initial", 0))
     cell = standard.cell._replace(kind=runtime.kind, memory_mb=numbers.pop("memory", standard.cell.memory_mb))
     values = standard._asdict() | {_NAMES.get(name, name): number for name, number in numbers.items()}
     wanted = StemCells(**values | {"cell": cell})
+    if "initial" not in numbers:
+        wanted = wanted._replace(initial=min(max(wanted.initial, wanted.minimum), wanted.maximum))
+    if not memory.minimum <= cell.memory_mb <= memory.maximum:
+        raise _wrong(f"memory must be from {memory.minimum} to {memory.maximum}, as for actions, not {cell.memory_mb}")
     if wanted.minimum > wanted.maximum:
         raise _wrong(f"min must not exceed max, as it does in {' '.join(words)!r}")
+    if not wanted.minimum <= wanted.initial <= wanted.maximum:
+        bounds = f"from min ({wanted.minimum}) to max ({wanted.maximum})"
+        raise _wrong(f"initial must be {bounds}, not {wanted.initial} as in {' '.join(words)!r}")
     return wanted
 
 
