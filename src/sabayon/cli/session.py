@@ -167,8 +167,17 @@ def understand(
     has_status = isinstance(fields.get("response"), dict) and "status" in fields["response"]
     if response.status in _OF_ACTIVATIONS and (has_status or "error" in fields):
         raise ActivationFailed(prefix, document, exit_code, is_hinted=is_hinted)
-    cause = f"The connection failed, or timed out. (HTTP status code {response.status})"
+    cause = _plain_text(response) or f"The connection failed, or timed out. (HTTP status code {response.status})"
     raise RequestFailed(prefix, cause, exit_code, is_hinted=is_hinted)
+
+
+def _plain_text(response: Response) -> str:
+    """What an answer that is no JSON says about the request it refuses, such as one that is too large."""
+    if response.status != http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return ""
+    if not dict(response.headers).get("content-type", "").startswith("text/plain"):
+        return ""
+    return " ".join(response.body.decode(errors="replace").split())
 
 
 def check_host(config: Config) -> None:

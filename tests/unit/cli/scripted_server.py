@@ -52,9 +52,9 @@ class ScriptedServer:
     """Answers `(method, path without query)` from the script.
 
     A path that starts with no slash is below the caller's namespace. A list of replies is given out one by one, the
-    last one for ever. Bytes are sent as they are, anything else as JSON, None as an empty body; the content of a
-    redirect is where it leads, with `{port}` for the server's own. What the script leaves out gets the answer of a
-    server on which everything works.
+    last one for ever. Bytes are sent as they are, text as plain text, None as an empty body, anything else as JSON;
+    the content of a redirect is where it leads, with `{port}` for the server's own. What the script leaves out gets the
+    answer of a server on which everything works.
     """
 
     def __init__(self, script: Mapping[tuple[str, str], Reply | list[Reply]] | None = None) -> None:
@@ -124,6 +124,8 @@ def _handler(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
             length = int(self.headers.get("Content-Length") or 0)
             request = Request(self.command, self.path, _lower(self.headers.items()), self.rfile.read(length))
             status, content = server.answer(request)
+            is_text = status not in REDIRECTS and isinstance(content, str)
+            content = content.encode() if is_text else content
             is_raw = isinstance(content, bytes)
             self.send_response(status)
             if status in REDIRECTS:
@@ -132,7 +134,8 @@ def _handler(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
             body = content if is_raw else b"" if content is None else json.dumps(content).encode()
             self.send_header("Content-Length", str(len(body)))
             if body:
-                self.send_header("Content-Type", "text/html" if body.startswith(b"<") else "application/json")
+                kind = "text/html" if body.startswith(b"<") else "application/json"
+                self.send_header("Content-Type", "text/plain; charset=UTF-8" if is_text else kind)
             self.end_headers()
             self.wfile.write(body)
 

@@ -38,6 +38,20 @@ def test_the_server_is_quoted_where_it_says_what_is_wrong(body: Any, text: str) 
     assert (run.exit, run.stderr) == (148, f"error: Unable to delete action 'h': {text}\n{HINT}")
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "text"),
+    [
+        (413, "The request is too large.\n", "The request is too large."),
+        (413, "", LOST.format(413)),
+        (413, b"<html>413</html>", LOST.format(413)),
+        (502, "bad gateway", LOST.format(502)),
+    ],
+)
+def test_what_is_too_large_is_told_in_the_words_of_the_server(status: int, body: Any, text: str) -> None:
+    run = wsk("action", "delete", "h", server={DELETE: (status, body)})
+    assert run.stderr == f"error: Unable to delete action 'h': {text}\n{HINT}"
+
+
 def test_a_server_that_does_not_answer_is_a_network_error() -> None:
     run = wsk("action", "invoke", "h", "--apihost", "http://127.0.0.1:1")
     url = "http://127.0.0.1:1/api/v1/namespaces/_/actions/h?blocking=false&result=false"
