@@ -31,7 +31,11 @@ def cli() -> None:
 @click.option("--log-level", help="debug, info, warning or error  [default: info]")
 @click.option("--config", type=click.Path(path_type=Path), help="settings file (TOML)")
 def up(config: Path | None, **flags: Any) -> None:
-    """Start the whole platform in one process; Ctrl-C stops it."""
+    """Start the whole platform in one process; Ctrl-C stops it.
+
+    Every setting, also those without a flag, can be given as the variable SABAYON_ and its name in upper case, such as
+    SABAYON_DRAIN_S=30, or in a settings file, such as drain_s = 30. docs/operations.md lists them all.
+    """
     from sabayon.standalone import serve
 
     settings = load_settings(flags, os.environ, config)
