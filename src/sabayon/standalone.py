@@ -53,6 +53,11 @@ logger = logging.getLogger("sabayon")
 GARBAGE_THRESHOLD: Final = 50_000
 """New objects that stay before the youngest are looked through; Python's 700 come with every other request."""
 
+FILES_OF_A_CONTAINER: Final = 6
+"""Five of its sandbox, and one for a connection to the API or while it is replaced."""
+
+FILES_FOR_CLIENTS: Final = 2048
+
 NICENESS: Final = -10
 """Of the platform; what it runs has that with which it was started, 0 at least."""
 
@@ -72,9 +77,15 @@ def serve(settings: Settings) -> int:
 
 
 def _allow_many_open_files() -> None:
-    """A sandbox takes five descriptors and a connection one; the usual bound is for programs that use select(2)."""
+    """The usual bound is for programs that use select(2)."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _most_containers() -> int:
+    """How many the open files of this process suffice for, with some left for clients."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, (limit - min(FILES_FOR_CLIENTS, limit // 2)) // FILES_OF_A_CONTAINER)
 
 
 def _go_before_actions() -> int:
@@ -223,6 +234,7 @@ class Standalone:
                 driver.egress,
             ),
             "limits": settings.system_limits(),
+            "most_containers": _most_containers(),
         }
 
     async def _drain(self, server: HttpServer, invoker: Invoker, services: Services) -> None:

@@ -14,7 +14,7 @@ run again it must get the rest, as a new one must get the whole.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Final
 
@@ -27,6 +27,9 @@ from sabayon.invoker.waiting import Queues
 
 NAMESPACE_SHARE: Final = 0.8
 """Of all memory, how much the busy containers of one namespace may take: the rest stays within reach of others."""
+
+MOST_CONTAINERS: Final = 1_000_000
+"""Where nothing else than memory bounds them."""
 
 HEADROOM: Final = 1 / 16
 """Of all memory, how much is kept free if removing paused containers does it: then a cold start removes none."""
@@ -46,11 +49,13 @@ class Pool:
         self,
         memory_mb: int,
         *,
+        most_containers: int = MOST_CONTAINERS,
         keep_alive_s: float = 600.0,
         pause_grace_s: float = 10.0,
         stem_cells: Iterable[StemCells] = (),
     ) -> None:
         self._memory_mb = memory_mb
+        self._most_containers = most_containers
         self._plenty_mb = int(memory_mb * (1 - HEADROOM))
         self._inventory = Inventory()
         self._idle = Idle(keep_alive_s, pause_grace_s)
@@ -188,7 +193,9 @@ class Pool:
         return shared
 
     def _can_take_memory(self, job: Job) -> bool:
-        """Whether the memory limit of `job` is free, or would be without all that has no job, and its namespace may."""
+        """Whether a container of its own for `job` fits, without all that has no job, and its namespace may have it."""
+        if self.busy >= self._most_containers:
+            return False
         removable = self._idle.memory_mb + self._prewarm.memory_mb
         is_there = self._inventory.used_mb - removable + job.memory_mb <= self._memory_mb
         return is_there and not self._is_over_share(job)
@@ -228,7 +235,7 @@ class Pool:
         return [*removed, Run(stem_cell.id, job, False), *self._refill()]
 
     def _start_new(self, cell: Cell, job: Job, now: float) -> list[Instruction]:
-        removed = self._make_room(job.memory_mb)
+        removed = [*self._make_room(job.memory_mb), *self._make_place()]
         container = self._inventory.add(cell)
         self._inventory.occupy(container, job, now)
         return [*removed, Run(container.id, job, True)]
@@ -242,14 +249,27 @@ class Pool:
         if missing <= 0:
             return []
         victims: list[Container] = []
-        for container in chain(self._prewarm.starting(), self._idle, self._prewarm.ready()):
+        for container in self._removable():
             victims.append(container)
             missing -= container.counted_mb
             if missing <= 0:
                 break
+        return self._evict(victims, "its memory is needed")
+
+    def _make_place(self) -> list[Instruction]:
+        """A removal, if there are as many containers as may be. It is known that one of them has no job."""
+        if len(self._inventory) < self._most_containers:
+            return []
+        return self._evict([next(self._removable())], "its place is needed")
+
+    def _removable(self) -> Iterator[Container]:
+        """Containers without jobs, in the order in which they make way."""
+        return chain(self._prewarm.starting(), self._idle, self._prewarm.ready())
+
+    def _evict(self, victims: list[Container], reason: str) -> list[Instruction]:
         for victim in victims:
             (self._prewarm if victim.key is None else self._idle).remove(victim)
-        return self._forget(victims, "its memory is needed")
+        return self._forget(victims, reason)
 
     def _forget(self, containers: Iterable[Container], reason: str) -> list[Instruction]:
         """Remove containers that are in no list any more."""
@@ -272,7 +292,8 @@ class Pool:
         """Stem cells that are missing, while memory is plenty and nobody waits for it."""
         instructions: list[Instruction] = []
         for cell in self._prewarm.missing() if not self._waiting else ():
-            if self._inventory.used_mb + cell.memory_mb > self._plenty_mb:
+            is_full = len(self._inventory) >= self._most_containers
+            if is_full or self._inventory.used_mb + cell.memory_mb > self._plenty_mb:
                 continue
             container = self._inventory.add(cell)
             self._prewarm.add(container)

@@ -20,7 +20,7 @@ from sabayon.invoker.instructions import Create, Instruction, Job, Key, Pause, R
 from sabayon.invoker.keeping import RecordKeeper
 from sabayon.invoker.logs import format_logs
 from sabayon.invoker.outcome import Limits
-from sabayon.invoker.pool import Pool
+from sabayon.invoker.pool import MOST_CONTAINERS, Pool
 from sabayon.invoker.record import record_of, record_without_run
 from sabayon.invoker.stem_cells import StemCells
 from sabayon.sandbox.base import (
@@ -67,6 +67,7 @@ class Invoker:
         pause_grace_s: float,
         stem_cells: Iterable[StemCells],
         limits: SystemLimits,
+        most_containers: int = MOST_CONTAINERS,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._driver = driver
@@ -74,7 +75,13 @@ class Invoker:
         self._keeper = RecordKeeper(activations)
         self._limits = limits
         self._memory_mb = memory_mb
-        self._pool = Pool(memory_mb, keep_alive_s=keep_alive_s, pause_grace_s=pause_grace_s, stem_cells=stem_cells)
+        self._pool = Pool(
+            memory_mb,
+            most_containers=most_containers,
+            keep_alive_s=keep_alive_s,
+            pause_grace_s=pause_grace_s,
+            stem_cells=stem_cells,
+        )
         self._containers: dict[int, Container] = {}
         self._accepted: dict[str, _Accepted] = {}
         self._tasks: set[asyncio.Task[None]] = set()

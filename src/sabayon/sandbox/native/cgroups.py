@@ -162,7 +162,6 @@ class Group:
 
     def __init__(self, paths: list[tuple[Hierarchy, Path]]) -> None:
         self._paths = paths
-        self._usage: int | None = None
 
     def __repr__(self) -> str:
         return f"<Group {', '.join(str(path) for _, path in self._paths)}>"
@@ -192,25 +191,13 @@ class Group:
             return joins
 
     def memory_bytes(self) -> int | None:
-        """What is charged to the group now, None where no controller counts it.
-
-        The file stays open: it is read after every run, and opening it costs more than ten times what reading does.
-        """
-        if self._usage is None:
-            self._usage = self._open_usage()
-        try:
-            return int(os.pread(self._usage, 32, 0))
-        except (OSError, ValueError):
-            return None
-
-    def _open_usage(self) -> int:
-        """A descriptor, -1 where there is nothing to read."""
+        """What is charged to the group now, None where no controller counts it."""
         for hierarchy, path in self._paths:
             if "memory" in hierarchy.controllers:
                 file = "memory.usage_in_bytes" if hierarchy.version == 1 else "memory.current"
-                with contextlib.suppress(OSError):
-                    return os.open(path / file, os.O_RDONLY | os.O_CLOEXEC)
-        return -1
+                text = _read(path / file)
+                return int(text) if text else None
+        return None
 
     def was_out_of_memory(self) -> bool:
         """Whether the kernel killed something in here for the memory limit."""
@@ -233,9 +220,6 @@ class Group:
 
     def try_remove(self) -> bool:
         """Remove the group; False while processes are still ending in it."""
-        if self._usage is not None and self._usage >= 0:
-            os.close(self._usage)
-        self._usage = -1
         for _, path in self._paths:
             try:
                 path.rmdir()
