@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 def kind_of(platform: Platform, language: str) -> str:
     if language not in platform.request("GET", "//").json["runtimes"]:
+        if os.environ.get("CI"):
+            pytest.fail("there is no `node` on the PATH")
         pytest.skip("there is no `node` on the PATH")
     return f"{language}:default"
 

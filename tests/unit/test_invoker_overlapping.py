@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from sabayon.entity.activation import Activation, Outcome
 from sabayon.entity.limits import ActionLimits
+from tests.unit.invoker_stage import Stage, never, on_stage
 from tests.unit.scripted_sandbox import ScriptedSandbox
-from tests.unit.test_invoker import Stage, never, on_stage
 
 CONCURRENCY = 3
 

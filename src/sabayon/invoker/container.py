@@ -117,9 +117,9 @@ class Container:
         return self._sandbox is not None and not self._sandbox.is_alive
 
     def held_mb(self) -> int:
-        """How much memory it holds, measured at most two seconds ago; its limit where that is not known.
+        """How much memory it holds, measured at most two seconds ago: that takes a tenth of a short run.
 
-        To ask takes a microsecond or, where a thousand others have been asked since, a tenth of a whole run.
+        Its limit where that is not known.
         """
         now = time.monotonic()
         if now - self._measured > MEASURED_S and self._sandbox is not None:

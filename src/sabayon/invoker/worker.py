@@ -104,27 +104,27 @@ class Invoker:
         future: asyncio.Future[Activation] = self._loop.create_future()
         self._accepted[message.activation_id] = _Accepted(message, future)
         self._is_idle.clear()
-        refusal = self._refusal(message)
+        allowed = self._allowed(message)
+        refusal = self._refusal(message, allowed)
         if refusal is not None:
             self._spawn(self._settle(message, record_without_run(message, refusal, _now_ms())))
         else:
             action = message.action
             key = Key(message.identity.namespace, action.entity_name.id, message.revision)
-            kept = self._allowed(message).kept_warm
             egress = self._driver.egress.narrowed(action.egress)
             kind, concurrency = _with_dependencies(action.exec.kind, action.dependencies), concurrency_of(action)
-            job = Job(message.activation_id, key, kind, action.limits.memory, kept, egress, concurrency)
+            job = Job(message.activation_id, key, kind, action.limits.memory, allowed.kept_warm, egress, concurrency)
             self._carry_out(self._pool.submit(job, time.monotonic()))
         return future
 
-    def _refusal(self, message: ActivationMessage) -> Response | None:
+    def _refusal(self, message: ActivationMessage, allowed: EffectiveLimits) -> Response | None:
         """Why `message` cannot run on this host at all."""
         exec_ = message.action.exec
         if self._is_closing:
             return error_response(Outcome.WHISK_ERROR, messages.INTERRUPTED)
         if exec_.kind == BLACKBOX:
             return error_response(Outcome.DEVELOPER_ERROR, messages.image_not_pulled(str(exec_.image)))
-        if text := limits_out_of_bounds(message.action.limits, self._allowed(message)):
+        if text := limits_out_of_bounds(message.action.limits, allowed):
             return error_response(Outcome.APPLICATION_ERROR, text)
         if exec_.kind not in self._driver.kinds or message.action.limits.memory > self._memory_mb:
             return error_response(Outcome.WHISK_ERROR, messages.NO_RESOURCES)
