@@ -12,11 +12,13 @@ import json
 import logging
 import os
 import socket
+import stat
 import struct
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -32,6 +34,7 @@ T = TypeVar("T")
 
 HOST = "203.0.113.2"
 INTERNET = "198.51.100.7"
+USER = 62_000 + os.getpid() % 1000
 NAME = "somewhere.example"
 PORT = 8080
 DENIED = {
@@ -87,9 +90,11 @@ class World:
             if what == "forwarding":
                 rule = "{ type filter hook forward priority 0; policy drop; }"
                 _out("nft", f"add table ip filter; add chain ip filter FORWARD {rule}")
-            else:
+            elif what not in ("root", "/dev/net/tun"):
                 linux.mount("/dev/null", what, None, linux.MS_BIND)
         logging.basicConfig(stream=self.log)
+        if "root" in lacking:
+            _become_ordinary("/dev/net/tun" not in lacking)
         self.stage = Stage(egress=Egress(egress), serve_api=_serve_as("the api"))
 
     def _beyond(self, function: Callable[[], T]) -> T:
@@ -160,10 +165,61 @@ def main(args):
         later = await self.run("internet", PROBE, {"targets": [[HOST, PORT], [INTERNET, PORT]]})
         return {"at once": list(at_once.values()), "later": list(later.values())}
 
-    async def moved(self) -> Any:
-        """What an action reaches at an address that the host has only just been given."""
-        _ip("address add 203.0.113.77/32 dev eth0")
-        return list((await self.run("internet", PROBE, {"targets": [["203.0.113.77", PORT]]})).values())
+    async def moved(self, within_s: float) -> Any:
+        """The last that an action reached at an address of the host's, tried for that long after it was given it."""
+        with _as_root():
+            _ip("address add 203.0.113.77/32 dev eth0")
+        end = time.monotonic() + within_s
+        while True:
+            (found,) = (await self.run("internet", PROBE, {"targets": [["203.0.113.77", PORT]]})).values()
+            if found == "EHOSTUNREACH" or time.monotonic() > end:
+                return found
+
+    async def translator_dies(self, *programs: str) -> Any:
+        """What one sandbox reaches before its platform's translator is killed, and once there is another."""
+        (first,) = _running(*programs)
+        async with self.stage.action(PROBE, egress=Egress.INTERNET) as sandbox:
+            targets = run_body({"targets": [[INTERNET, PORT]]})
+            before = json.loads((await sandbox.run(targets, 20)).body)
+            os.kill(first, 9)
+            while _running(*programs) in ([], [first]):  # noqa: ASYNC110  nobody tells
+                await asyncio.sleep(0.05)
+            while "whole again" not in self.log.getvalue():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            after = json.loads((await sandbox.run(targets, 20)).body)
+        return {"before": before, "after": after, "log": self.log.getvalue()}
+
+    async def router_dies(self) -> Any:
+        """What two sandboxes tell, one from before the platform's router process was killed, one from after it."""
+        code = """
+import socket
+def main(args):
+    with socket.create_connection((args["host"], args["port"]), 5) as client:
+        return {"own": client.getsockname()[0], "heard": client.recv(100).decode()}
+"""
+        where = run_body({"host": INTERNET, "port": PORT})
+        async with self.stage.action(code, egress=Egress.INTERNET) as first:
+            for pid in _running("user_router"):
+                os.kill(pid, 9)
+            answers = []
+            for _ in range(20):  # more than are kept ready
+                async with self.stage.action(code, egress=Egress.INTERNET) as other:
+                    answers.append(json.loads((await other.run(where, 20)).body))
+            return [json.loads((await first.run(where, 20)).body), *answers]
+
+    async def leaves(self, *programs: str) -> Any:
+        """Which of the programs run for a driver, and which still do after it has been killed."""
+        code = "import sys; from tests.conformance.egress_world import hold; hold()"
+        await self.stage.driver.aclose()
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"ready\n"
+        held = len(_running(*programs))
+        process.kill()
+        await process.wait()
+        while _running(*programs):  # noqa: ASYNC110  nobody tells
+            await asyncio.sleep(0.05)
+        return held
 
     async def overlaps(self) -> Any:
         """What is there of two drivers, then of the second alone, then of none; and what an action reached."""
@@ -195,6 +251,42 @@ def main(args):
         during = footprint()
         await driver.aclose()
         return {"untouched": untouched, "held": held, "killed": killed, "during": during, "after": footprint()}
+
+
+def _become_ordinary(is_tun_open: bool) -> None:
+    """Act as a user without rights from now on, with the devices and permissions that Debian gives users."""
+    Path("/dev/net").mkdir(exist_ok=True)
+    linux.mount("tmpfs", "/dev/net", "tmpfs", linux.MS_NOSUID, "mode=0755")
+    os.mknod("/dev/net/tun", stat.S_IFCHR | 0o600, os.makedev(10, 200))
+    os.chmod("/dev/net/tun", 0o666 if is_tun_open else 0o600)
+    os.setgroups([])
+    os.setresgid(USER, USER, USER)
+    os.setresuid(USER, USER, 0)
+    linux.prctl(linux.PR_SET_DUMPABLE, 1)
+
+
+@contextmanager
+def _as_root() -> Iterator[None]:
+    """What changes the host, of which the platform is to know nothing."""
+    before = os.geteuid()
+    os.seteuid(0)
+    yield
+    os.seteuid(before)
+
+
+def _running(*programs: str) -> list[int]:
+    """The processes of this user that run one of the programs, or a Python that runs a module of that name."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line, owner = (entry / "cmdline").read_text(), entry.stat().st_uid
+            except OSError:
+                continue
+            is_one = line.split("\0")[0] in programs or any(f"native.{name} import" in line for name in programs)
+            if is_one and owner == os.geteuid():
+                found.append(int(entry.name))
+    return found
 
 
 def _another() -> NativeDriver:
@@ -311,10 +403,14 @@ class Remote:
 
 
 @contextmanager
-def world(egress: str, resolver: str = "public", *lacking: str) -> Iterator[Remote]:
-    """A world whose platform allows at most that egress, on a host that lacks forwarding or the programs named."""
-    command = [sys.executable, "-m", "tests.conformance.egress_world", egress, resolver, *lacking]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+def world(
+    egress: str, resolver: str = "public", *lacking: str, python: str = sys.executable, python_path: str = ""
+) -> Iterator[Remote]:
+    """A world whose platform allows at most that egress, and which lacks forwarding, root or the files named."""
+    command = [python, "-m", "tests.conformance.egress_world", egress, resolver, *lacking]
+    environment = {**os.environ, "PYTHONPATH": python_path} if python_path else None
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
         yield Remote(process)
         process.communicate()
     assert process.returncode == 0

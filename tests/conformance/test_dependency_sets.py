@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from sabayon.runtimes.manifest import find_interpreters
-from sabayon.sandbox.base import DependenciesUnusable, SandboxSpec, SandboxUnavailable
+from sabayon.sandbox.base import DependenciesUnusable, Egress, SandboxSpec, SandboxUnavailable
 from sabayon.sandbox.native.dependencies import WHERE, SetZygotes, find_set
+from sabayon.sandbox.native.egress import started_plumbing
 from sabayon.sandbox.native.keeper import ZygoteKeeper
 from tests.acceptance.running import await_value
 from tests.conformance.sandbox_stage import PYTHON, Stage, held_processes, is_running
@@ -233,7 +234,7 @@ def test_what_failed_is_not_tried_again_at_once_whatever_else_failed_since(tmp_p
 
     class Failing(ZygoteKeeper):
         def __init__(self, name: str) -> None:
-            super().__init__(next(iter(find_interpreters().values())), is_root=False)
+            super().__init__(next(iter(find_interpreters().values())))
             self.name = name
 
         async def start(self) -> None:
@@ -277,12 +278,12 @@ def test_a_set_that_comes_and_goes_while_it_is_read_is_there_or_refused(tmp_path
 def test_zygotes_of_sets_are_kept_while_they_are_used_and_end_when_they_are_not(tmp_path: Path) -> None:
     write_set(tmp_path / "plain", {"colours.py": COLOURS})
 
-    async def scenario() -> None:
+    async def scenario(user_namespace: int) -> None:
         before = held_processes()
         interpreter = next(i for i in find_interpreters().values() if not i.argv)
 
         def make(kind: str, chosen: Any) -> ZygoteKeeper:
-            return ZygoteKeeper(interpreter, is_root=os.geteuid() == 0)
+            return ZygoteKeeper(interpreter, user_namespace=user_namespace)
 
         zygotes = SetZygotes(tmp_path, make, idle_s=0.0)
         first = await zygotes.take(PYTHON, "plain")
@@ -306,7 +307,8 @@ def test_zygotes_of_sets_are_kept_while_they_are_used_and_end_when_they_are_not(
         await zygotes.aclose()
         assert held_processes() <= before
 
-    asyncio.run(scenario())
+    with started_plumbing(Egress.NONE) as plumbing:
+        asyncio.run(scenario(plumbing.user_namespace))
 
 
 def test_a_set_that_takes_for_ever_to_import_is_refused_and_its_zygote_ended(tmp_path: Path) -> None:
@@ -314,14 +316,15 @@ def test_a_set_that_takes_for_ever_to_import_is_refused_and_its_zygote_ended(tmp
     interpreter = next(i for i in find_interpreters().values() if not i.argv)
     interpreter = interpreter._replace(binds=(*interpreter.binds, (str(tmp_path), WHERE)))
     dependencies = {"where": WHERE, "modules": ["endless"], "is_chosen": True}
-    keeper = ZygoteKeeper(interpreter, is_root=os.geteuid() == 0, dependencies=dependencies, start_s=1.0)
 
-    async def scenario() -> None:
+    async def scenario(user_namespace: int) -> None:
+        keeper = ZygoteKeeper(interpreter, user_namespace=user_namespace, dependencies=dependencies, start_s=1.0)
         with pytest.raises(DependenciesUnusable, match="it takes over 1 s to import it"):
             await keeper.start()
         await keeper.aclose()
 
-    asyncio.run(scenario())
+    with started_plumbing(Egress.NONE) as plumbing:
+        asyncio.run(scenario(plumbing.user_namespace))
     await_value(lambda: not _who_sees(tmp_path))
 
 

@@ -79,7 +79,7 @@ def main(args):
 
 def test_an_action_is_refused_an_address_that_is_new_to_the_host(tools: None) -> None:
     with world("internet") as remote:
-        assert remote.ask("moved") == [ACCESS]
+        assert remote.ask("moved", 0) == ACCESS
 
 
 def test_an_action_reaches_no_other_sandbox_and_the_host_reaches_none(internet: Remote) -> None:

@@ -18,6 +18,7 @@ from sabayon.sandbox.native.linux import kernel_version
 
 ROOT = Path(__file__).parents[2]
 USER = 61_000 + os.getpid() % 1000
+PYTHON_PATH = ":".join([str(ROOT), str(ROOT / "src"), sysconfig.get_path("purelib")])
 MODULE = "tests.conformance.sandbox_stage"
 
 
@@ -40,8 +41,7 @@ def as_ordinary_user(command: list[str], text: str = "") -> subprocess.Completed
 
 
 def started_as_ordinary_user(command: list[str]) -> subprocess.Popen[str]:
-    folders = [str(ROOT), str(ROOT / "src"), sysconfig.get_path("purelib")]
-    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": ":".join(folders)}
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONPATH": PYTHON_PATH}
     pipe = subprocess.PIPE
     return subprocess.Popen(
         command, text=True, stdin=pipe, stdout=pipe, stderr=pipe, cwd="/", env=environment,

@@ -19,9 +19,11 @@ import pytest
 
 from sabayon.runtimes.manifest import find_interpreters
 from sabayon.sandbox.base import Egress, SandboxDied, SandboxSpec, SandboxUnavailable
+from sabayon.sandbox.native.egress import started_plumbing
 from sabayon.sandbox.native.handles import Start, Started
 from sabayon.sandbox.native.keeper import ANSWER_S, ZygoteKeeper
 from sabayon.sandbox.native.plumbing import Plumbing
+from sabayon.sandbox.native.user_plumbing import UserPlumbing
 from tests.acceptance.running import await_value
 from tests.conformance.sandbox_stage import PYTHON, Stage, held_processes, run_body, what_is_there
 
@@ -29,7 +31,7 @@ ECHO = "def main(args): return args"
 STAY = "import time\ndef main(args):\n  while True: time.sleep(1)"
 ROOT = Path(__file__).parents[2]
 MODULE = "tests.conformance.sandbox_stage"
-REQUEST = Start(uid=0, gid=0, tmp_bytes=1 << 20, address_space_bytes=0, processes=0, api_port=3233)
+REQUEST = Start(uid=0, gid=0, tmp_bytes=1 << 20, address_space_bytes=0, processes=0)
 
 
 class Killable(NamedTuple):
@@ -119,31 +121,30 @@ def has_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
-async def stop_and_see_it_replaced(keeper: ZygoteKeeper, zygote: int, joins: list[int]) -> None:
+class Kept(NamedTuple):
+    """A keeper, its zygote, and where sandboxes have their network namespaces from."""
+
+    keeper: ZygoteKeeper
+    zygote: int
+    plumbing: Plumbing | UserPlumbing
+
+    async def begin(self, joins: Sequence[int] = ()) -> Started:
+        return await self.keeper.begin(REQUEST, list(joins), self.plumbing.prepare(Egress.NONE, 1)[0])
+
+
+async def stop_and_see_it_replaced(kept: Kept, joins: list[int]) -> None:
     """Have the zygote asked, stopped when it has taken what it is to take, and see that the next start gets another."""
-    handle = os.pidfd_open(zygote)
-    begun = asyncio.ensure_future(begin(keeper, joins)) if joins else None
+    handle = os.pidfd_open(kept.zygote)
+    begun = asyncio.ensure_future(kept.begin(joins)) if joins else None
     if begun:
-        await asyncio.to_thread(await_value, lambda: children_of(zygote))
-    os.kill(zygote, signal.SIGSTOP)
-    await_value(lambda: has_stopped(zygote))
+        await asyncio.to_thread(await_value, lambda: children_of(kept.zygote))
+    os.kill(kept.zygote, signal.SIGSTOP)
+    await_value(lambda: has_stopped(kept.zygote))
     with pytest.raises(SandboxUnavailable, match="answer"):
-        await (begun or begin(keeper))
+        await (begun or kept.begin())
     assert select.select([handle], [], [], 10)[0]
     os.close(handle)
-    await end_one(await begin(keeper))
-
-
-async def begin(keeper: ZygoteKeeper, joins: Sequence[int] = ()) -> Started:
-    """A sandbox, as root in a network namespace that was made for it."""
-    if os.geteuid():
-        return await keeper.begin(REQUEST, [])
-    plumbing = Plumbing(Egress.NONE)
-    plumbing.start()
-    try:
-        return await keeper.begin(REQUEST, list(joins), plumbing.prepare(Egress.NONE, 1)[0])
-    finally:
-        plumbing.close()
+    await end_one(await kept.begin())
 
 
 async def end_one(started: Started) -> None:
@@ -175,20 +176,21 @@ def endless_join() -> Iterator[int]:
 
 
 @asynccontextmanager
-async def one_keeper() -> AsyncIterator[tuple[ZygoteKeeper, int]]:
-    """A keeper, and its zygote."""
-    held_by_others = held_processes()
-    keeper = ZygoteKeeper(find_interpreters()[PYTHON], is_root=os.geteuid() == 0, answer_s=0.5)
-    await keeper.start()
-    (zygote,) = held_processes() - held_by_others
-    yield keeper, zygote
-    await keeper.aclose()
+async def one_keeper() -> AsyncIterator[Kept]:
+    with started_plumbing(Egress.NONE) as plumbing:
+        held_by_others = held_processes()
+        interpreter = find_interpreters()[PYTHON]
+        keeper = ZygoteKeeper(interpreter, user_namespace=plumbing.user_namespace, answer_s=0.5)
+        await keeper.start()
+        (zygote,) = held_processes() - held_by_others
+        yield Kept(keeper, zygote, plumbing)
+        await keeper.aclose()
 
 
 def test_a_zygote_that_lives_and_takes_no_requests_is_replaced_by_the_next_start() -> None:
     async def scenario() -> None:
-        async with one_keeper() as (keeper, zygote):
-            await stop_and_see_it_replaced(keeper, zygote, [])
+        async with one_keeper() as kept:
+            await stop_and_see_it_replaced(kept, [])
 
     asyncio.run(scenario())
 
@@ -197,8 +199,8 @@ def test_a_zygote_that_lives_and_takes_no_requests_is_replaced_by_the_next_start
 def test_a_zygote_that_stops_after_it_has_taken_a_request_is_replaced_by_the_next_start() -> None:
     async def scenario() -> None:
         with endless_join() as join:
-            async with one_keeper() as (keeper, zygote):
-                await stop_and_see_it_replaced(keeper, zygote, [join])
+            async with one_keeper() as kept:
+                await stop_and_see_it_replaced(kept, [join])
 
     asyncio.run(scenario())
 
@@ -207,11 +209,11 @@ def test_a_zygote_that_stops_after_it_has_taken_a_request_is_replaced_by_the_nex
 def test_a_start_that_takes_for_ever_is_no_reason_to_replace_a_zygote_that_lives() -> None:
     async def scenario() -> None:
         with endless_join() as join:
-            async with one_keeper() as (keeper, zygote):
+            async with one_keeper() as kept:
                 with pytest.raises(SandboxUnavailable, match="no answer"):
-                    await begin(keeper, [join])
-                before = children_of(zygote)
-                await end_one(await begin(keeper))
+                    await kept.begin([join])
+                before = children_of(kept.zygote)
+                await end_one(await kept.begin())
                 assert len(before) == 1  # by the same zygote, in which the first one hangs still
 
     asyncio.run(scenario())
@@ -219,13 +221,14 @@ def test_a_start_that_takes_for_ever_is_no_reason_to_replace_a_zygote_that_lives
 
 def test_the_start_of_a_zygote_that_nobody_waits_for_any_more_leaves_nothing() -> None:
     async def scenario(is_waited_for: bool) -> None:
-        keeper = ZygoteKeeper(find_interpreters()[PYTHON], is_root=os.geteuid() == 0)
-        starting = asyncio.create_task(keeper.start())
-        await asyncio.sleep(0)
-        if not is_waited_for:
-            starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
-        await keeper.aclose()
+        with started_plumbing(Egress.NONE) as plumbing:
+            keeper = ZygoteKeeper(find_interpreters()[PYTHON], user_namespace=plumbing.user_namespace)
+            starting = asyncio.create_task(keeper.start())
+            await asyncio.sleep(0)
+            if not is_waited_for:
+                starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await keeper.aclose()
         assert starting.cancelled() is not is_waited_for
 
     asyncio.run(scenario(is_waited_for=True))

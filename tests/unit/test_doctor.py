@@ -169,6 +169,13 @@ def test_without_a_way_out_isolation_is_whole_and_it_is_said_what_is_lacking() -
     assert "there is no `nft`" in finding(facts, "egress").found
 
 
+def test_an_ordinary_user_is_told_what_else_a_way_out_needs() -> None:
+    facts = changed(is_root=False, egress_error="there is neither `pasta` nor `slirp4netns` on this host")
+    assert "`pasta`" in finding(facts, "egress").found
+    assert "passt" in finding(facts, "egress").remedy
+    assert "/dev/net/tun" in finding(facts, "egress").remedy
+
+
 def test_without_cgroups_every_limit_is_named() -> None:
     facts = changed(cgroups=Cgroups(versions=frozenset(), controllers=frozenset(), error=""), namespaces__cgroup="no")
     expected = {"cgroups": "WEAKER", **{f"{name} cgroup": "WEAKER" for name in CONTROLLERS}}

@@ -177,9 +177,18 @@ def egress(facts: Facts) -> list[Finding]:
         Finding(
             "egress", Status.LIMITED, f"actions cannot be given it: {facts.egress_error}",
             "actions reach the platform's API and nothing else",
-            "run the platform as root, with the Debian packages nftables and iproute2; or set egress = none",
+            _egress_remedy(is_root=facts.is_root),
         )
     ]  # fmt: skip
+
+
+def _egress_remedy(*, is_root: bool) -> str:
+    if is_root:
+        return "install the Debian packages nftables and iproute2; or set egress = none"
+    return (
+        "install the Debian packages passt, nftables and iproute2, and let this user open /dev/net/tun; "
+        "or run the platform as root; or set egress = none"
+    )
 
 
 def _layout(versions: frozenset[int]) -> str:

@@ -20,8 +20,8 @@ from sabayon.errors import OperatorError
 from sabayon.runtimes.manifest import Interpreter, find_interpreters
 from sabayon.sandbox.base import Egress, SandboxUnavailable
 from sabayon.sandbox.native import cgroups, landlock, linux, seccomp
+from sabayon.sandbox.native.egress import started_plumbing
 from sabayon.sandbox.native.keeper import ZygoteKeeper
-from sabayon.sandbox.native.plumbing import Plumbing
 from sabayon.sandbox.native.trees import Trees
 from sabayon.serving import bind
 from sabayon.settings import Settings, machine_memory_mb
@@ -53,7 +53,7 @@ def examine(settings: Settings) -> Facts:
         seccomp=_seccomp(),
         landlock=landlock.version(),
         interpreters={kind: f"{i.path} {i.version}" for kind, i in interpreters.items()},
-        zygotes=asyncio.run(_zygotes(interpreters, is_root=is_root)),
+        zygotes=_zygotes(interpreters),
         memory=_memory(settings),
         data=data_directory(settings.data_dir),
         egress=settings.egress,
@@ -124,14 +124,10 @@ def _egress_error(egress: Egress) -> str:
     """Make a way out and remove it."""
     if egress is Egress.NONE:
         return ""
-    plumbing = Plumbing(egress)
     try:
-        try:
-            plumbing.start()
+        with started_plumbing(egress) as plumbing:
             for prepared in plumbing.prepare(egress, 1):
                 prepared.close()
-        finally:
-            plumbing.close()
     except (OSError, SandboxUnavailable) as error:
         return str(error)
     return ""
@@ -158,19 +154,26 @@ def _seccomp() -> Seccomp:
     return Seccomp(is_known=bool(program), error=calls.refusal(install))
 
 
-async def _zygotes(interpreters: Mapping[str, Interpreter], *, is_root: bool) -> Mapping[str, str]:
+def _zygotes(interpreters: Mapping[str, Interpreter]) -> Mapping[str, str]:
     """Start each and end it: nothing less tells whether their file system can be put together."""
-    errors = {}
-    for kind, interpreter in interpreters.items():
-        keeper = ZygoteKeeper(interpreter, is_root=is_root)
-        try:
-            await keeper.start()
-            errors[kind] = ""
-        except SandboxUnavailable as error:
-            errors[kind] = str(error)
-        finally:
-            await keeper.aclose()
-    return errors
+    try:
+        with started_plumbing(Egress.NONE) as plumbing:
+            return {
+                kind: asyncio.run(_zygote_error(ZygoteKeeper(interpreter, user_namespace=plumbing.user_namespace)))
+                for kind, interpreter in interpreters.items()
+            }
+    except SandboxUnavailable as error:
+        return dict.fromkeys(interpreters, str(error))
+
+
+async def _zygote_error(keeper: ZygoteKeeper) -> str:
+    try:
+        await keeper.start()
+    except SandboxUnavailable as error:
+        return str(error)
+    finally:
+        await keeper.aclose()
+    return ""
 
 
 def _memory(settings: Settings) -> Memory:

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from sabayon.sandbox.native import filesystem, interfaces, landlock, linux, seccomp
+from sabayon.sandbox.native import filesystem, landlock, linux, seccomp
 
 FRAME_FD: Final = 3
 MAX_OPEN_FILES: Final = 1024
@@ -49,6 +49,8 @@ class Confinement:
             _arrange_descriptors(frame, stdout, stderr)
             os.setsid()
             filesystem.add_private_parts(self._masks, request["tmp_bytes"], request["uid"], request["gid"])
+            if not self._is_root:
+                _leave_user_namespace()
             _limit(request)
             self._give_up_privileges(request)
             os.chdir(filesystem.ACTION)
@@ -61,18 +63,13 @@ class Confinement:
     def _report(self, control: socket.socket, request: dict[str, Any], descriptors: list[int]) -> None:
         """Join the control groups and the network, then hand out what the platform holds this sandbox by."""
         linux.ignore_children(is_ignoring=False)
-        handles = [os.pidfd_open(1)]
-        if self._is_root:
-            network, *groups = descriptors
-            for group in groups:
-                os.write(group, b"0")
-            if groups:
-                linux.unshare(linux.CLONE_NEWCGROUP)
-            linux.setns(network, linux.CLONE_NEWNET)
-        else:
-            map_users(0, 0)  # which is who the zygote is in its own
-            handles.append(interfaces.listen(request["api_port"]))
-        socket.send_fds(control, [b'{"id": %d}' % request["id"]], handles)
+        network, *groups = descriptors
+        for group in groups:
+            os.write(group, b"0")
+        if groups:
+            linux.unshare(linux.CLONE_NEWCGROUP)
+        linux.setns(network, linux.CLONE_NEWNET)
+        socket.send_fds(control, [b'{"id": %d}' % request["id"]], [os.pidfd_open(1)])
 
     def _give_up_privileges(self, request: dict[str, Any]) -> None:
         if not self._is_root:
@@ -93,6 +90,15 @@ class Confinement:
             os.set_inheritable(FRAME_FD, True)
             os.execve(self._argv[0], self._argv, self._environment)
         self._launch(FRAME_FD)
+
+
+def _leave_user_namespace() -> None:
+    """For one in which nothing else is, and in which this sandbox's processes are counted apart from all others.
+
+    What was made in the one it leaves, mounts among it, is out of reach even for a capability it might gain.
+    """
+    linux.unshare(linux.CLONE_NEWUSER)
+    map_users(0, 0)  # which is who it was in the one it left
 
 
 def map_users(uid: int, gid: int) -> None:

@@ -118,10 +118,12 @@ class NativeDriver:
                 raise result
 
     def _keeper(self, interpreter: Interpreter, dependencies: Mapping[str, Any] | None = None) -> ZygoteKeeper:
+        ways = self._ways
+        assert ways is not None
         return ZygoteKeeper(
             interpreter,
-            is_root=self._is_root,
-            resolv_conf=self._ways.resolv_conf if self._ways else "",
+            user_namespace=ways.user_namespace,
+            resolv_conf=ways.resolv_conf,
             niceness=self._niceness,
             environment=self._environment(),
             dependencies=dependencies,
@@ -153,10 +155,6 @@ class NativeDriver:
         self._cgroups = cgroups
 
     async def _start_ways(self) -> None:
-        if not self._is_root:
-            if self._egress is not Egress.NONE:
-                logger.warning(_NO_WAY_OUT, "only root can make it")
-            return
         self._ways = Ways(self._egress, api_port=self._api_port)
         try:
             await self._ways.start()
@@ -230,12 +228,12 @@ class NativeDriver:
         return sandbox
 
     async def _begun(self, keeper: ZygoteKeeper, start: Start, egress: Egress, group: Group | None) -> Started:
-        prepared = await self._ways.take(egress) if self._ways else None
+        assert self._ways is not None
+        prepared = await self._ways.take(egress)
         try:
             joins = _joins(group)
         except SandboxUnavailable:
-            if prepared:
-                prepared.close()
+            prepared.close()
             raise
         return await keeper.begin(start, joins, prepared)
 
@@ -256,7 +254,6 @@ class NativeDriver:
             tmp_bytes=spec.memory_mb * MB // 2,
             address_space_bytes=spec.memory_mb * MB * 2 if is_python and not has_memory_group else 0,
             processes=PROCESSES if self._counts_processes else 0,
-            api_port=self._api_port,
         )
 
     def _environment(self) -> dict[str, str]:

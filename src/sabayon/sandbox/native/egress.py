@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
+import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar, TypeVarTuple, Unpack
 
 from sabayon.sandbox.base import Egress, SandboxUnavailable
-from sabayon.sandbox.native.plumbing import Plumbing, Prepared
+from sabayon.sandbox.native import interfaces
+from sabayon.sandbox.native.plumbing import Plumbing
+from sabayon.sandbox.native.router import Prepared
+from sabayon.sandbox.native.user_plumbing import UserPlumbing
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -25,6 +31,22 @@ _LOOK_S: Final = 5.0
 """How often it is seen to that the rules are still there."""
 
 
+def make_plumbing(level: Egress, *, api_port: int = 0) -> Plumbing | UserPlumbing:
+    """The one for whom this process runs as."""
+    return UserPlumbing(level, api_port=api_port) if os.geteuid() else Plumbing(level, api_port=api_port)
+
+
+@contextlib.contextmanager
+def started_plumbing(level: Egress) -> Iterator[Plumbing | UserPlumbing]:
+    """To try what there is, without a loop. Raises SandboxUnavailable."""
+    plumbing = make_plumbing(level)
+    try:
+        plumbing.start()
+        yield plumbing
+    finally:
+        plumbing.close()
+
+
 class Ways:
     """Namespaces in which the platform listens at `api_port`, with a way out or, where `level` is none, without.
 
@@ -33,7 +55,7 @@ class Ways:
 
     def __init__(self, level: Egress, *, api_port: int) -> None:
         self._level = level
-        self._plumbing = Plumbing(level, api_port=api_port)
+        self._plumbing = make_plumbing(level, api_port=api_port)
         self._thread = ThreadPoolExecutor(1, "egress")
         self._ready: dict[Egress, deque[Prepared]] = {egress: deque() for egress in Egress}
         self._filling: dict[Egress, asyncio.Task[None]] = {}
@@ -49,6 +71,11 @@ class Ways:
     def resolv_conf(self) -> str:
         """What sandboxes need to find names."""
         return self._plumbing.resolv_conf
+
+    @property
+    def user_namespace(self) -> int:
+        """A descriptor of the one that all zygotes are in; -1 as root, who needs none."""
+        return self._plumbing.user_namespace
 
     async def start(self) -> None:
         """Make the way out and try it. Raises SandboxUnavailable with what is missing; nothing is left then."""
@@ -67,14 +94,21 @@ class Ways:
         self._keeper = asyncio.create_task(self._keep(), name="keep the way out")
 
     async def _keep(self) -> None:
-        """A firewall that is loaded anew often takes all rules along, those of others too."""
-        while True:
-            await asyncio.sleep(_LOOK_S)
-            try:
-                if await self._call(self._plumbing.mend):
-                    logger.warning("somebody removed the rules of the way out; they are there again")
-            except OSError as error:
-                logger.error("the rules of the way out cannot be looked after: %s", error)
+        """A firewall that is loaded anew often takes all rules along, those of others too; a translator may die.
+
+        The addresses of the host are looked at as soon as they change.
+        """
+        with interfaces.address_changes() as changes:
+            while True:
+                await _readable(changes, _LOOK_S)
+                await self._mend()
+
+    async def _mend(self) -> None:
+        try:
+            if trouble := await self._call(self._plumbing.mend):
+                logger.warning("the way out was broken: %s; it is whole again", trouble)
+        except OSError as error:
+            logger.error("the way out cannot be looked after: %s", error)
 
     async def take(self, egress: Egress) -> Prepared:
         """A namespace that nobody has used; the caller closes it. Raises SandboxUnavailable."""
@@ -131,3 +165,20 @@ class Ways:
 def _log_failure(filling: asyncio.Task[None]) -> None:
     if not filling.cancelled() and (error := filling.exception()):
         logger.error("%s", error)
+
+
+async def _readable(source: socket.socket, timeout_s: float) -> None:
+    """Until there is something to read, which is thrown away then, or the time is over."""
+    loop = asyncio.get_running_loop()
+    is_readable = asyncio.Event()
+    loop.add_reader(source, is_readable.set)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await is_readable.wait()
+    except TimeoutError:
+        return
+    finally:
+        loop.remove_reader(source)
+    with contextlib.suppress(OSError):  # until there is no more; or more than there was room for
+        while source.recv(65536):
+            continue

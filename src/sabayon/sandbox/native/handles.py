@@ -22,7 +22,6 @@ class Start(NamedTuple):
     tmp_bytes: int
     address_space_bytes: int
     processes: int
-    api_port: int
 
 
 class Started:

@@ -1,7 +1,8 @@
-"""Interfaces, addresses and routes of this thread's network namespace, by the ioctls of netdevice(7)."""
+"""Interfaces, addresses and routes of this thread's network namespace, by netdevice(7) and rtnetlink(7)."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import socket
@@ -13,8 +14,10 @@ BACKLOG: Final = 64
 _SIOCADDRT: Final = 0x890B
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCSIFFLAGS: Final = 0x8914
+_SIOCGIFADDR: Final = 0x8915
 _SIOCSIFADDR: Final = 0x8916
 _SIOCSIFNETMASK: Final = 0x891C
+_RTMGRP_IPV4_IFADDR: Final = 0x10
 _IFF_UP: Final = 1
 _RTF_UP: Final = 1
 _RTF_GATEWAY: Final = 2
@@ -46,6 +49,25 @@ def give_address(name: str, address: str) -> None:
     with _probe() as probe:
         for number, value in ((_SIOCSIFADDR, address), (_SIOCSIFNETMASK, "255.255.255.255")):
             fcntl.ioctl(probe, number, struct.pack("16s16s8x", name.encode(), _address(value)))
+
+
+def has_address(name: str) -> bool:
+    """Whether there is such an interface, and it has an address."""
+    with _probe() as probe, contextlib.suppress(OSError):
+        fcntl.ioctl(probe, _SIOCGIFADDR, struct.pack("16s24x", name.encode()))
+        return True
+    return False
+
+
+def address_changes() -> socket.socket:
+    """What can be read from whenever an IPv4 address of this network namespace comes or goes. Raises OSError."""
+    watch = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+    try:
+        watch.bind((0, _RTMGRP_IPV4_IFADDR))
+    except OSError:
+        watch.close()
+        raise
+    return watch
 
 
 def route_by(name: str, gateway: str) -> None:

@@ -19,7 +19,7 @@ import sabayon
 from sabayon.runtimes.manifest import Interpreter, base_python
 from sabayon.sandbox.base import DependenciesUnusable, SandboxUnavailable
 from sabayon.sandbox.native.handles import Start, Started, ended, open_ends, send_signal
-from sabayon.sandbox.native.plumbing import Prepared
+from sabayon.sandbox.native.router import Prepared
 from sabayon.sandbox.native.zygote import PING
 
 logger = logging.getLogger("sabayon.sandbox")
@@ -53,13 +53,13 @@ _PONG: Final = 0
 
 
 class ZygoteKeeper:
-    """One zygote, started again when it has died."""
+    """One zygote, started again when it has died. user_namespace: a descriptor of the one to be in; -1 as root."""
 
     def __init__(
         self,
         interpreter: Interpreter,
         *,
-        is_root: bool,
+        user_namespace: int = -1,
         resolv_conf: str = "",
         niceness: int = 0,
         environment: Mapping[str, str] | None = None,
@@ -70,11 +70,12 @@ class ZygoteKeeper:
         self._start_s = start_s
         self._interpreter = interpreter
         self._answer_s = answer_s
+        self._namespaces = [user_namespace] if user_namespace >= 0 else []
         self._recipe = {
             "argv": list(interpreter.argv),
             "binds": list(interpreter.binds),
             "module": interpreter.module,
-            "is_root": is_root,
+            "user_namespace": user_namespace,
             "resolv_conf": resolv_conf,
             "niceness": niceness,
             "environment": dict(environment or {}),
@@ -123,7 +124,7 @@ class ZygoteKeeper:
             # This first process ends at once, leaving pid 1 of the new pid namespace behind.
             subprocess.run(
                 [*command, package_parent, str(theirs.fileno()), *_IMPORTS, *self._interpreter.imports],
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *self._namespaces],
                 env={},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -152,7 +153,7 @@ class ZygoteKeeper:
             return DependenciesUnusable(f"The dependency set cannot be used: {late} to import it.")
         return SandboxUnavailable(f"the zygote of {self._interpreter.kind} cannot start: {late}")
 
-    async def begin(self, start: Start, joins: list[int], network: Prepared | None = None) -> Started:
+    async def begin(self, start: Start, joins: list[int], network: Prepared) -> Started:
         """A new sandbox; `joins`, its cgroups, and `network` are closed here, but for the listener in `network`.
 
         Raises SandboxUnavailable.
@@ -162,16 +163,18 @@ class ZygoteKeeper:
         with ExitStack() as kept, ExitStack() as given:
             for descriptor in joins:
                 given.callback(os.close, descriptor)
-            if network:
-                joins = [network.namespace, *joins]
-                given.callback(os.close, network.namespace)
-                kept.callback(network.listener.close)
+            given.callback(os.close, network.namespace)
+            kept.callback(network.listener.close)
             try:
                 started, far_ends = open_ends(kept, given)
+                started.listener = network.listener
                 async with self._slots:
-                    answer = await self._ask(start, [*far_ends, *joins])
+                    answer = await self._ask(start, [*far_ends, network.namespace, *joins])
                     given.close()
-                    _take_handles(started, await self._answered(answer, started.frames), network)
+                    handles = await self._answered(answer, started.frames)
+                    if not handles:  # there was no room for it in this process
+                        raise SandboxUnavailable("too many open files")
+                    started.pidfd = handles[0]
             except (OSError, TimeoutError) as error:
                 raise SandboxUnavailable(f"cannot start a sandbox: {str(error) or 'no answer'}") from error
             kept.pop_all()
@@ -292,16 +295,6 @@ class ZygoteKeeper:
                 await asyncio.wait_for(self._ending, _END_S)
             except TimeoutError:
                 logger.warning("%s: the zygote was killed and does not end", self._interpreter.kind)
-
-
-def _take_handles(started: Started, handles: list[int], network: Prepared | None) -> None:
-    """Raises SandboxUnavailable when there was no room for them all in this process."""
-    if len(handles) < (1 if network else 2):
-        for descriptor in handles:
-            os.close(descriptor)
-        raise SandboxUnavailable("too many open files")
-    started.pidfd = handles[0]
-    started.listener = network.listener if network else socket.socket(fileno=handles[1])
 
 
 def _greeted(control: socket.socket) -> int:

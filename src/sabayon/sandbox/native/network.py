@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from sabayon.sandbox.base import Egress
@@ -23,6 +23,9 @@ TABLE_PREFIX: Final = "sabayon-"
 LINK_PREFIX: Final = "sby"
 FORWARDING: Final = "forwarding"
 """The set in a host's table that names the interfaces on which the platform turned forwarding on."""
+
+OUT: Final = "out"
+"""The router's interface towards the host."""
 
 FLOWS: Final = 1024
 """Connections that one sandbox may have at a time, those included that ended a moment ago."""
@@ -151,7 +154,7 @@ def resolv_conf(uplink: Uplink, resolvers: Sequence[str]) -> str:
 
 def host_link(owner: Owner, router: str) -> str:
     """The command for `ip`, on the host, that makes its way to the router, whose namespace is at that path."""
-    return f"link add {owner.link} type veth peer name out netns {router}\n"
+    return f"link add {owner.link} type veth peer name {OUT} netns {router}\n"
 
 
 def host_addresses(owner: Owner, uplink: Uplink, resolvers: Sequence[str]) -> str:
@@ -160,18 +163,23 @@ def host_addresses(owner: Owner, uplink: Uplink, resolvers: Sequence[str]) -> st
     return _lines(*(f"address add {address}/29 dev {owner.link}" for address in own), f"link set {owner.link} up")
 
 
-def router_links(uplink: Uplink, levels: Iterable[Egress]) -> str:
-    """Commands for `ip`, in the router."""
+def hub_links(levels: Iterable[Egress]) -> str:
+    """Commands for `ip`, in the router: a hub and a gate for each level."""
     commands = ["link set lo up"]
     for egress in levels:
         commands += [
             f"link add {gate(egress)} type veth peer name {hub(egress)}",
             f"address add {gateway_of(egress)}/17 dev {gate(egress)}",
-            f"address add {uplink.router(egress)}/29 dev out",
             f"link set {hub(egress)} up",
             f"link set {gate(egress)} up",
         ]
-    return _lines(*commands, "link set out up", f"route add default via {uplink.host}")
+    return _lines(*commands)
+
+
+def uplink_links(uplink: Uplink, levels: Iterable[Egress]) -> str:
+    """Commands for `ip`, in the router: its own end of the link to the host."""
+    addresses = (f"address add {uplink.router(egress)}/29 dev {OUT}" for egress in levels)
+    return _lines(*addresses, f"link set {OUT} up", f"route add default via {uplink.host}")
 
 
 def sandbox_link(egress: Egress, namespace: str) -> str:
@@ -179,13 +187,15 @@ def sandbox_link(egress: Egress, namespace: str) -> str:
     return f"link add link {hub(egress)} name eth0 netns {namespace} type macvlan mode private\n"
 
 
-def router_rules(uplink: Uplink, resolvers: Sequence[str], levels: Iterable[Egress], connections: int) -> str:
-    """Rules for `nft`, in the router: who reaches what. connections: how many all sandboxes may have at a time."""
-    levels = list(levels)
-    names = [uplink.resolver(number) for number in range(len(resolvers))]
+def router_rules(names: Sequence[str], sources: Mapping[Egress, str], connections: int) -> str:
+    """Rules for `nft`, in the router: who reaches what.
+
+    names: where resolvers are asked. sources: the address with which each level goes out. connections: how many
+    all sandboxes may have at a time.
+    """
     dns = [f"ip daddr {{ {', '.join(names)} }} meta l4proto {{ tcp, udp }} th dport 53 accept"] if names else []
-    marks = [f'iifname "{gate(egress)}" meta mark set {_MARK[egress]}' for egress in levels]
-    sources = [f"meta mark {_MARK[egress]} snat ip to {uplink.router(egress)}" for egress in levels]
+    marks = [f'iifname "{gate(egress)}" meta mark set {_MARK[egress]}' for egress in sources]
+    translated = [f"meta mark {_MARK[egress]} snat ip to {source}" for egress, source in sources.items()]
     return f"""
 table inet sabayon {{
   set denied {{ type ipv4_addr; flags interval; elements = {{ {", ".join(DENIED)} }}; }}
@@ -196,8 +206,8 @@ table inet sabayon {{
     type filter hook forward priority filter; policy drop;
     {_rules(marks)}
     ct state established,related accept
-    iifname "out" drop
-    oifname != "out" {_REFUSE}
+    iifname "{OUT}" drop
+    oifname != "{OUT}" {_REFUSE}
     meta nfproto != ipv4 drop
     ct state != new drop
     add @flows {{ ip saddr ct count over {FLOWS} }} {_REFUSE}
@@ -210,7 +220,7 @@ table inet sabayon {{
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
-    {_rules(f'oifname "out" {source}' for source in sources)}
+    {_rules(f'oifname "{OUT}" {rule}' for rule in translated)}
   }}
 }}
 """

@@ -1,6 +1,6 @@
-"""Makes and removes what `network` describes: namespaces, interfaces, rules.
+"""The way out of a platform that runs as root: what `network` describes of it is made and removed here.
 
-For one thread: it moves between network namespaces, which no other thread notices.
+For one thread, see `router`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import itertools
 import json
 import os
 import shutil
-import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from sabayon.sandbox.base import Egress, SandboxUnavailable
-from sabayon.sandbox.native import interfaces, linux, netadmin, network
+from sabayon.sandbox.native import netadmin, network
 from sabayon.sandbox.native.cgroups import start_time
+from sabayon.sandbox.native.router import Prepared, Router, current_namespace, path_of
 
 _RESOLV_CONF: Final = Path("/etc/resolv.conf")
 _BEHIND_RESOLVED: Final = Path("/run/systemd/resolve/resolv.conf")
@@ -30,17 +30,6 @@ _USUAL_CONNECTIONS: Final = 65536
 _numbers = itertools.count(1)
 
 
-class Prepared(NamedTuple):
-    """A network namespace for one sandbox, and a socket that listens on its loopback; its owner closes both."""
-
-    namespace: int
-    listener: socket.socket
-
-    def close(self) -> None:
-        os.close(self.namespace)
-        self.listener.close()
-
-
 class Plumbing:
     """One platform's router and its table on the host; of neither there is need when `level` is none."""
 
@@ -48,26 +37,21 @@ class Plumbing:
         self._api_port = api_port
         self._levels = [egress for egress in (Egress.INTERNET, Egress.ALL) if level in (egress, Egress.ALL)]
         self._owner = network.Owner(os.getpid(), start_time(os.getpid()), next(_numbers))
-        self._places = itertools.count()
         self._home = -1
-        self._router = -1
+        self._namespace = -1
         self._rules = ""
-        self._addresses: set[str] = set()
+        self.user_namespace: Final = -1
         self.resolv_conf = ""
         self.obstacles: list[str] = []
 
     def start(self) -> None:
         """Sweep what dead platforms left, and make the way out. Raises SandboxUnavailable with what is missing."""
-        if os.geteuid():
-            raise SandboxUnavailable("only root can make it")
+        self._home = current_namespace()
+        self._router = Router(self._home, api_port=self._api_port)
         if not self._levels:
-            self._home = _current()
             return
-        for tool in ("ip", "nft"):
-            if not shutil.which(tool, path=netadmin.SYSTEM_PATH):
-                raise SandboxUnavailable(f"there is no `{tool}` on this host")
+        require_tools()
         try:
-            self._home = _current()
             with netadmin.locked():
                 self._make(sweep())
                 self.obstacles = _obstacles()
@@ -76,51 +60,43 @@ class Plumbing:
 
     def _make(self, forwarding: set[str]) -> None:
         """forwarding: the interfaces on which other platforms, living or dead, have turned forwarding on."""
-        resolvers = network.resolvers_of(_resolv_conf())
-        connections = int(netadmin.read(_CONNECTIONS) or _USUAL_CONNECTIONS) // 2  # the host needs some for itself
-        uplink = network.free_uplink(os.getpid() + self._owner.number, _host_addresses())
+        resolvers = network.resolvers_of(host_resolv_conf())
+        uplink = network.free_uplink(os.getpid() + self._owner.number, host_addresses())
         self.resolv_conf = network.resolv_conf(uplink, resolvers)
         here = {entry.name for entry in netadmin.CONF.iterdir()} - {"all", "default", "lo"}
         here = {name for name in here if not name.startswith(network.LINK_PREFIX)}
         turned_on = {name for name in here if name in forwarding or not netadmin.is_forwarding(name)}
-        self._router = self._namespace()
+        self._namespace = self._router.new_namespace()
         rules = network.host_rules(self._owner, uplink, resolvers, turned_on)
         netadmin.nft(rules)
         self._rules = rules
-        netadmin.ip(network.host_link(self._owner, _path(self._router)), self._router)
+        netadmin.ip(network.host_link(self._owner, path_of(self._namespace)), self._namespace)
         self._switch_on(turned_on, resolvers)
         netadmin.ip(network.host_addresses(self._owner, uplink, resolvers))
-        with self._inside(self._router):
-            netadmin.forbid_ipv6("all", "default")
-            for name in ("all", "default"):
-                netadmin.write(netadmin.CONF / name / "send_redirects", "0")
-                netadmin.write(netadmin.CONF / name / "accept_source_route", "0")
-            netadmin.write(netadmin.FORWARDING, "1")
-            netadmin.nft(network.router_rules(uplink, resolvers, self._levels, connections))
-            netadmin.ip(network.router_links(uplink, self._levels))
-        self._tell_addresses()
+        self._router.set_up(
+            self._namespace,
+            network.router_rules(
+                [uplink.resolver(number) for number in range(len(resolvers))],
+                {egress: uplink.router(egress) for egress in self._levels},
+                most_connections(),
+            ),
+            network.hub_links(self._levels) + network.uplink_links(uplink, self._levels),
+        )
+        self._router.refuse(host_addresses())
 
-    def _tell_addresses(self) -> None:
-        """Tell the router what the addresses of the host are now."""
-        addresses = set(_host_addresses())
-        if addresses != self._addresses:
-            with self._inside(self._router):
-                netadmin.nft(network.host_addresses_rules(addresses))
-            self._addresses = addresses
+    def mend(self) -> str:
+        """Bring the rules of the host back if they were lost, and see what its addresses are.
 
-    def mend(self) -> bool:
-        """Bring the rules of the host back if they were lost, and see what its addresses are; whether they were lost.
-
-        Raises OSError.
+        What was wrong, if anything. Raises OSError.
         """
         if not self._levels:
-            return False
+            return ""
         with netadmin.locked():
             is_lost = self._owner not in _owners()
             if is_lost:
                 netadmin.nft(self._rules)
-        self._tell_addresses()
-        return is_lost
+        self._router.refuse(host_addresses())
+        return "somebody removed its rules" if is_lost else ""
 
     def _switch_on(self, turned_on: Iterable[str], resolvers: Sequence[str]) -> None:
         link = self._owner.link
@@ -132,49 +108,9 @@ class Plumbing:
         if any(address.startswith("127.") for address in resolvers):
             netadmin.write(netadmin.CONF / link / "route_localnet", "1")
 
-    def _namespace(self) -> int:
-        """A descriptor of a new network namespace; this thread stays where it is."""
-        linux.unshare(linux.CLONE_NEWNET)
-        try:
-            return _current()
-        finally:
-            linux.setns(self._home, linux.CLONE_NEWNET)
-
-    @contextlib.contextmanager
-    def _inside(self, namespace: int) -> Iterator[None]:
-        linux.setns(namespace, linux.CLONE_NEWNET)
-        try:
-            yield
-        finally:
-            linux.setns(self._home, linux.CLONE_NEWNET)
-
     def prepare(self, egress: Egress, count: int) -> list[Prepared]:
         """Namespaces that reach what `egress` allows. Raises OSError."""
-        with contextlib.ExitStack() as opened:
-            prepared = []
-            for _ in range(count):
-                prepared.append(self._prepared())
-                opened.callback(prepared[-1].close)
-            if egress is not Egress.NONE:
-                self._connect([one.namespace for one in prepared], egress)
-            opened.pop_all()
-        return prepared
-
-    def _prepared(self) -> Prepared:
-        namespace = self._namespace()
-        try:
-            with self._inside(namespace):
-                return Prepared(namespace, socket.socket(fileno=interfaces.listen(self._api_port)))
-        except OSError:
-            os.close(namespace)
-            raise
-
-    def _connect(self, namespaces: list[int], egress: Egress) -> None:
-        with self._inside(self._router):
-            netadmin.ip("".join(network.sandbox_link(egress, _path(n)) for n in namespaces), *namespaces)
-        for namespace in namespaces:
-            with self._inside(namespace):
-                _configure(network.place(egress, next(self._places)))
+        return self._router.prepare(egress, count)
 
     def close(self) -> None:
         """Remove all. What is still in use, such as a namespace of a sandbox, ends with who uses it. Idempotent."""
@@ -185,10 +121,10 @@ class Plumbing:
                 own = _forwarding(self._owner.table)
                 _remove(self._owner)
                 _turn_off(own - _others())
-        for descriptor in (self._router, self._home):
+        for descriptor in (self._namespace, self._home):
             if descriptor >= 0:
                 os.close(descriptor)
-        self._home = self._router = -1
+        self._home = self._namespace = -1
 
 
 def sweep() -> set[str]:
@@ -242,30 +178,25 @@ def _remove(owner: network.Owner) -> None:
         netadmin.ip(f"link delete {owner.link}\n")
 
 
-def _configure(place: network.Place) -> None:
-    """The eth0 of the namespace this thread is in."""
-    netadmin.forbid_ipv6("eth0")
-    interfaces.give_address("eth0", place.address)
-    interfaces.bring_up("eth0")
-    interfaces.route_by("eth0", place.gateway)
+def require_tools() -> None:
+    """Raises SandboxUnavailable."""
+    for tool in ("ip", "nft"):
+        if not shutil.which(tool, path=netadmin.SYSTEM_PATH):
+            raise SandboxUnavailable(f"there is no `{tool}` on this host")
 
 
-def _resolv_conf() -> str:
+def most_connections() -> int:
+    """Of all sandboxes together; the host needs some for itself."""
+    return int(netadmin.read(_CONNECTIONS) or _USUAL_CONNECTIONS) // 2
+
+
+def host_resolv_conf() -> str:
     text = netadmin.read(_RESOLV_CONF)
     addresses = network.resolvers_of(text)
     is_behind = bool(addresses) and all(address.startswith("127.") for address in addresses)
     return (netadmin.read(_BEHIND_RESOLVED) if is_behind else "") or text
 
 
-def _host_addresses() -> list[str]:
+def host_addresses() -> list[str]:
     links: list[dict[str, Any]] = json.loads(netadmin.tool(["ip", "-json", "-4", "address", "show"]) or "[]")
     return [entry["local"] for link in links for entry in link.get("addr_info", []) if "local" in entry]
-
-
-def _current() -> int:
-    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _path(namespace: int) -> str:
-    """For a program that inherits the descriptor."""
-    return f"/proc/self/fd/{namespace}"

@@ -9,10 +9,9 @@ Control socket (SOCK_SEQPACKET, one JSON object a packet):
 - start-up: a recipe comes in (see `main`); out go, in any order, `{"pidfd": true}` with a pidfd of the zygote, and
   `{"ready": true}` or `{"error": text, "is_of_set"}`, which says whether a module of the dependency set is to blame
 - a request `{"id", ...}` (the rest: see `handles.Start`) comes in, with descriptors: frame socket, stdout,
-  stderr, the network namespace to enter if `is_root`, then one descriptor per cgroup hierarchy to join
+  stderr, the network namespace to enter, then one descriptor per cgroup hierarchy to join
 - `PING` is sent back as it came
-- the answer `{"id"}` with a pidfd of the sandbox, and unless `is_root` a listening socket inside it, or
-  `{"id", "error"}`
+- the answer `{"id"}` with a pidfd of the sandbox, or `{"id", "error"}`
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from sabayon.sandbox.native import compact, filesystem, linux
-from sabayon.sandbox.native.confinement import Confinement, map_users
+from sabayon.sandbox.native.confinement import Confinement
 from sabayon.sandbox.native.preload import PreloadError, preload
 
 MAX_PACKET_BYTES: Final = 65536
@@ -37,20 +36,14 @@ MAX_DESCRIPTORS: Final = 16
 PING: Final = b'{"id": 0}'
 _DESCRIPTOR: Final = struct.Struct("i")
 
-NO_USER_NAMESPACES: Final = (
-    "this kernel does not let ordinary users make user namespaces; run as root, or set the sysctls "
-    "user.max_user_namespaces > 0 and, where they exist, kernel.unprivileged_userns_clone = 1 and "
-    "kernel.apparmor_restrict_unprivileged_userns = 0"
-)
-
 
 def main(control_fd: int) -> None:
     """Run until the control socket ends.
 
     The recipe: `binds` host paths to show, `argv` to execute as the launcher (empty: call `main` of `module`, which is
     imported and asked to `prepare` before any fork), `environment` what they all have, `dependencies` of what
-    set it is (see `preload`; empty: of none), `is_root` whether sandboxes have
-    real users and cgroups, `resolv_conf` that file's text, `niceness` what they have of it at least.
+    set it is (see `preload`; empty: of none), `user_namespace` a descriptor of the one to enter (-1: none, sandboxes
+    have real users and cgroups), `resolv_conf` that file's text, `niceness` what they have of it at least.
     """
     os.umask(0o022)  # that of the platform may hide the prepared root from the sandboxes' users
     control = socket.socket(fileno=control_fd)
@@ -72,7 +65,7 @@ def main(control_fd: int) -> None:
     gc.collect()
     compact.fill_holes()
     gc.freeze()
-    _serve(control, confinement, is_root=recipe["is_root"])
+    _serve(control, confinement)
 
 
 def _prepared(recipe: dict[str, Any]) -> Confinement:
@@ -81,7 +74,7 @@ def _prepared(recipe: dict[str, Any]) -> Confinement:
     if recipe["module"]:
         with _pipes_for_output():
             launch = sys.modules[recipe["module"]].prepare(has_dependencies=bool(recipe["dependencies"]))
-    return Confinement(argv=recipe["argv"], launch=launch, is_root=recipe["is_root"])
+    return Confinement(argv=recipe["argv"], launch=launch, is_root=recipe["user_namespace"] < 0)
 
 
 @contextlib.contextmanager
@@ -100,8 +93,9 @@ def _pipes_for_output() -> Iterator[None]:
 
 def _isolate(control: socket.socket, recipe: dict[str, Any]) -> None:
     """Enter the namespaces of all sandboxes of this kind; returns in a child that is pid 1 of a new pid namespace."""
-    if not recipe["is_root"]:
-        _enter_user_namespace()
+    if recipe["user_namespace"] >= 0:
+        linux.setns(recipe["user_namespace"], linux.CLONE_NEWUSER)
+        os.close(recipe["user_namespace"])
     linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNET)
     child = os.fork()
     if child:
@@ -117,21 +111,9 @@ def _isolate(control: socket.socket, recipe: dict[str, Any]) -> None:
     linux.set_hostname("sabayon")
 
 
-def _enter_user_namespace() -> None:
-    uid, gid = os.geteuid(), os.getegid()
-    try:
-        linux.unshare(linux.CLONE_NEWUSER)
-    except OSError as error:
-        raise OSError(error.errno, NO_USER_NAMESPACES) from error
-    map_users(uid, gid)
-
-
-def _serve(control: socket.socket, confinement: Confinement, *, is_root: bool) -> None:
+def _serve(control: socket.socket, confinement: Confinement) -> None:
     """Fork a sandbox for each request, and do nothing else: what is touched here is no longer shared with the last."""
     namespaces = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
-    if not is_root:
-        namespaces |= linux.CLONE_NEWNET
-        namespaces |= linux.CLONE_NEWUSER  # in which its processes are counted apart from all others of this user
     forker = linux.Forker(namespaces)
     room = socket.CMSG_SPACE(MAX_DESCRIPTORS * _DESCRIPTOR.size)
     while True:
