@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench
+.PHONY: help setup demo up test check faults bench
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -22,6 +22,10 @@ check: ## Lint, format, types, layers
 
 test: check ## Run all checks and tests
 	@.venv/bin/pytest
+
+faults: ## Kill the platform again and again, and look whether anything accepted is lost
+	@scripts/setup dev
+	@FAULTS_SCALE=$${FAULTS_SCALE:-1} .venv/bin/pytest -s tests/faults/test_accepted.py
 
 bench: ## Measure, side by side with what else one would use
 	@scripts/setup bench

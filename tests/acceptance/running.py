@@ -163,13 +163,17 @@ def environment_of(home: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def running(
-    home: Path, *flags: str, environment: dict[str, str] | None = None, open_files: int | None = None
+    home: Path,
+    *flags: str,
+    environment: dict[str, str] | None = None,
+    open_files: int | None = None,
+    program: Sequence[str | Path] = (BIN / "sabayon",),
 ) -> Iterator[Platform]:
     """`sabayon up` until the end of the block. open_files: how many it may have, if fewer than usual."""
     log = (home / "platform.log").open("a")
     bound = [] if open_files is None else ["prlimit", f"--nofile={open_files}:{open_files}"]
     process = subprocess.Popen(
-        [*bound, BIN / "sabayon", "up", "--port", "0", "--data-dir", home / "data", *flags],
+        [*bound, *program, "up", "--port", "0", "--data-dir", home / "data", *flags],
         env={**environment_of(home), **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=log,
