@@ -14,10 +14,11 @@ ROOMS = {
     "entity": set(),
     "store": {"entity", "settings"},
     "bus": {"entity"},
+    "delivery": {"bus", "store", "entity"},
     "sandbox": {"runtimes"},
     "runtimes": set(),
-    "invoker": {"sandbox", "runtimes", "bus", "store", "entity"},
-    "controller": {"balancer", "bus", "store", "entity", "runtimes"},
+    "invoker": {"sandbox", "runtimes", "delivery", "bus", "store", "entity"},
+    "controller": {"balancer", "delivery", "bus", "store", "entity", "runtimes"},
     "client": {"entity"},
     "cli": {"client", "entity"},
     "provider": {"client", "entity"},
@@ -33,10 +34,14 @@ ROOMS = {
 ASSEMBLY = {"standalone", "__main__", "admin", "admin_limits", "bootstrap", "doctor", "__init__"}
 DRIVERS = {"sabayon.store.sqlite", "sabayon.store.memory", "sabayon.bus.memory", "sabayon.sandbox.native"}
 PURE = (
+    "delivery/decision.py",
+    "delivery/letters.py",
+    "delivery/report.py",
     "doctor/findings.py",
     "doctor/isolation.py",
     "doctor/report.py",
     "doctor/service.py",
+    "entity/delivery.py",
     "invoker/instructions.py",
     "invoker/inventory.py",
     "invoker/keepalive.py",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Final, NamedTuple
 
+from msgspec import UNSET
+
 from sabayon import messages
 from sabayon.bus.base import ActivationMessage
 from sabayon.controller.composite import (
@@ -24,8 +26,10 @@ from sabayon.controller.payload import Payload, inputs
 from sabayon.controller.resolve import Resolved, resolve_action
 from sabayon.controller.sequence import run_sequence
 from sabayon.controller.services import Services
+from sabayon.delivery.decision import Ending
+from sabayon.delivery.pending import PendingComposite
 from sabayon.entity.action import Action
-from sabayon.entity.activation import Activation, Response, new_activation_id, stored
+from sabayon.entity.activation import Activation, Response, new_activation_id
 from sabayon.entity.identity import Identity
 from sabayon.entity.names import EntityName
 from sabayon.errors import Rejection
@@ -47,21 +51,21 @@ class Caller(NamedTuple):
 
 
 class Invocation(NamedTuple):
-    """A call that has passed all checks. accepted_ms: when the request arrived."""
+    """A call that has passed all checks. accepted_ms: when the request arrived.
+
+    delay_ms: until it is due. retry_of: the id of the dead letter that it takes the place of.
+    """
 
     activation_id: str
     resolved: Resolved
     payload: Payload
     accepted_ms: int
+    delay_ms: int = 0
+    retry_of: str | None = None
 
     @property
     def is_composite(self) -> bool:
-        return is_composite(self.resolved.action)
-
-
-def is_composite(action: Action) -> bool:
-    """Whether the controller runs `action` itself, as activations of other actions."""
-    return action.exec.is_sequence or action.is_conductor
+        return self.resolved.action.is_composite
 
 
 async def check_components(caller: Caller, sequence: Action) -> None:
@@ -77,7 +81,7 @@ def message_of(
     action, revision, binding = invocation.resolved
     arguments, environment = inputs(action.parameters, invocation.payload)
     return ActivationMessage(
-        accepted_ms=invocation.accepted_ms,
+        accepted_ms=invocation.accepted_ms + invocation.delay_ms,
         action=action,
         activation_id=invocation.activation_id,
         arguments=arguments,
@@ -88,7 +92,9 @@ def message_of(
         identity=caller.identity,
         is_journaled=is_journaled,
         is_stored=caller.is_stored,
+        retry_of=invocation.retry_of,
         revision=revision,
+        sent=invocation.payload.text if is_journaled and action.parameters else UNSET,
         transaction_id=caller.transaction_id,
     )
 
@@ -104,10 +110,11 @@ class Execution:
         """The caller's namespace."""
         return self._caller.identity.namespace
 
-    async def run_invocation(self, invocation: Invocation, *, settles: bool) -> Activation:
-        """Run a composite that was invoked directly. settles: whether its record settles a journal entry."""
-        frame = self._frame(invocation.activation_id, invocation.resolved, invocation.accepted_ms, None)
-        return (await self._complete(frame, invocation.payload, settles=settles)).activation
+    async def run_invocation(self, invocation: Invocation, work: PendingComposite | None = None) -> Activation:
+        """Run a composite that was invoked directly. work: what the journal has of it, if anything."""
+        accepted_ms = invocation.accepted_ms + invocation.delay_ms
+        frame = self._frame(invocation.activation_id, invocation.resolved, accepted_ms, None)
+        return (await self._complete(frame, invocation.payload, work)).activation
 
     async def find(self, name: EntityName) -> Resolved:
         """The action `name`, if the caller may run it. Raises ComponentRefused, Rejection."""
@@ -124,7 +131,7 @@ class Execution:
 
     async def run(self, resolved: Resolved, payload: Payload, parent: Frame) -> Finished:
         """Run a component of any kind. Raises ComponentTimeout, SabayonError."""
-        if not is_composite(resolved.action):
+        if not resolved.action.is_composite:
             return await self.run_code(resolved, payload, parent)
         frame = self._frame(new_activation_id(), resolved, self._caller.services.now_ms(), parent)
         return await self._complete(frame, payload)
@@ -153,7 +160,7 @@ class Execution:
             budget=_budget(resolved.action, parent),
         )
 
-    async def _complete(self, frame: Frame, payload: Payload, *, settles: bool = False) -> Finished:
+    async def _complete(self, frame: Frame, payload: Payload, work: PendingComposite | None = None) -> Finished:
         caller = self._caller
         response = await self._respond(frame, payload)
         activation = composite_record(
@@ -163,8 +170,10 @@ class Execution:
             subject=caller.identity.subject,
             end_ms=caller.services.now_ms(),
         )
-        if caller.is_stored:
-            await caller.services.activations.put(stored(activation), settles=settles)
+        if work is not None:
+            await caller.services.settler.after(work, activation, Ending(response.outcome, has_begun=True))
+        elif caller.is_stored:
+            await caller.services.settler.store(activation)
         return Finished(activation, frame.trail.memory_mb)
 
     async def _respond(self, frame: Frame, payload: Payload) -> Response:

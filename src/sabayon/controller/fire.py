@@ -17,10 +17,10 @@ from sabayon.controller.execution import Caller
 from sabayon.controller.http import Request, Response
 from sabayon.controller.invoke import accepted_response, caller_of, check_payload_size, read_payload
 from sabayon.controller.payload import Payload, parse_payload, payload_from
-from sabayon.controller.pending import PendingFire, encode_pending
-from sabayon.controller.submit import accept, prepare
+from sabayon.controller.submit import accept, check_load, prepare
 from sabayon.controller.throttle import Throttle
-from sabayon.entity.activation import Activation, Outcome, new_activation_id, stored
+from sabayon.delivery.pending import PendingFire, encode_pending
+from sabayon.entity.activation import Activation, Outcome, new_activation_id
 from sabayon.entity.activation import Response as ActivationResponse
 from sabayon.entity.limits import EffectiveLimits
 from sabayon.entity.names import EntityName
@@ -68,9 +68,10 @@ RuleOutcome = RuleAccepted | RuleRefused
 async def fire_trigger(call: Call) -> Response:
     """`POST triggers/{name}`: 202 and the id of the trigger's record, or 204 when no rule is active."""
     check_payload_size(call)
+    check_load(call.services)
     payload = read_payload(call)
     trigger = await _read_trigger(call)
-    if not any(rule.status == "active" for rule in trigger.attached().values()):
+    if not has_active_rule(trigger):
         return Response(204)
     fire = PendingFire(
         accepted_ms=call.request.accepted_ms,
@@ -86,13 +87,18 @@ async def fire_trigger(call: Call) -> Response:
     return accepted_response(fire.activation_id)
 
 
+def has_active_rule(trigger: Trigger) -> bool:
+    """Whether a fire of `trigger` would do anything."""
+    return any(rule.status == "active" for rule in trigger.attached().values())
+
+
 async def run_fire(firing: Firing, fire: PendingFire) -> None:
     """Submit all invocations of `fire`, then write its record."""
     payload = _rule_payload(fire)
     rules = fire.trigger.attached().items()
     outcomes = await asyncio.gather(*(_try_rule(firing, rule, attached, payload) for rule, attached in rules))
     if firing.caller.is_stored:
-        await firing.caller.services.activations.put(stored(fire_record(fire, outcomes)), settles=True)
+        await firing.caller.services.settler.settle_fire(fire_record(fire, outcomes))
 
 
 def fire_record(fire: PendingFire, outcomes: list[RuleOutcome]) -> Activation:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from sabayon.bus.base import Bus
 from sabayon.controller.running import Running
 from sabayon.controller.turns import Turns
 from sabayon.deadlines import Deadlines
+from sabayon.delivery.agenda import Agenda
+from sabayon.delivery.settling import Settler
 from sabayon.entity.limits import SystemLimits
 from sabayon.entity.manifest import Manifest
-from sabayon.store.base import Activations, Artifacts, Identities, Journal
+from sabayon.store.base import Activations, Artifacts, DeadLetters, Identities, Journal
+
+MOST_IN_FLIGHT: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """Ports and settings.
 
+    settler: where activations end. agenda: when the journal is to be looked into next.
+    most_in_flight: activations at once, beyond which none is accepted that nobody waits for.
     now_ms: the wall clock in epoch ms. running: the owner of activations in flight.
     is_execute_only: whether what other namespaces share can be run but not read.
     rule_turns: whose turn it is to write rules, by their namespace. deadlines: of requests and of those who wait.
@@ -26,12 +33,16 @@ class Services:
     artifacts: Artifacts
     activations: Activations
     journal: Journal
+    dead_letters: DeadLetters
     identities: Identities
     bus: Bus
+    settler: Settler
+    agenda: Agenda
     manifest: Manifest
     limits: SystemLimits
     now_ms: Callable[[], int]
     is_execute_only: bool = False
+    most_in_flight: int = MOST_IN_FLIGHT
     deadlines: Deadlines = field(default_factory=Deadlines)
     running: Running = field(init=False)
     rule_turns: Turns = field(default_factory=Turns)

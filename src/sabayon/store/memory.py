@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from sabayon.entity.activation import StoredActivation
 from sabayon.entity.identity import Identity
 from sabayon.errors import Conflict
-from sabayon.store.base import Delete, Document, Entity, EntityKind, Filter, Put
+from sabayon.store.base import (
+    MAX_DEAD_LETTERS,
+    Delete,
+    Document,
+    Entity,
+    EntityKind,
+    Entry,
+    Filter,
+    Letter,
+    Put,
+    Settlement,
+)
 from sabayon.store.documents import KINDS, Row, entity_of, row_of
 
 
@@ -81,17 +93,106 @@ class MemoryArtifacts:
             self._delete(id)
 
 
+class _Kept(NamedTuple):
+    """An entry. is_held: whether somebody has it in hand."""
+
+    entry: Entry
+    is_held: bool
+
+
 class MemoryJournal:
     """See the port."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, bytes] = {}
+        self.rows: dict[str, _Kept] = {}
+        self.activations: MemoryActivations
+        self.dead_letters: MemoryDeadLetters
 
-    async def append(self, activation_id: str, message: bytes) -> None:
-        self.entries[activation_id] = message
+    async def append(self, activation_id: str, message: bytes, *, due_ms: int | None = None, attempts: int = 0) -> None:
+        self.rows.pop(activation_id, None)
+        if due_ms is None:
+            self.rows[activation_id] = _Kept(Entry(activation_id, message, 0, attempts + 1), True)
+        else:
+            self.rows[activation_id] = _Kept(Entry(activation_id, message, due_ms, attempts), False)
+
+    async def take(self, now_ms: int, limit: int) -> Sequence[Entry]:
+        due = [entry for entry, is_held in self.rows.values() if not is_held and entry.due_ms <= now_ms]
+        taken = [self._counted(entry, 1) for entry in sorted(due, key=lambda entry: entry.due_ms)[:limit]]
+        self.rows.update({entry.activation_id: _Kept(entry, True) for entry in taken})
+        return taken
+
+    async def next_due(self) -> int | None:
+        return min((entry.due_ms for entry, is_held in self.rows.values() if not is_held), default=None)
+
+    async def give_back(self, activation_id: str) -> None:
+        if (kept := self.rows.get(activation_id)) and kept.is_held:
+            self.rows[activation_id] = _Kept(self._counted(kept.entry, -1), False)
+
+    async def release(self) -> None:
+        self.rows = {id: kept._replace(is_held=False) for id, kept in self.rows.items()}
+
+    async def drop(self, activation_id: str) -> None:
+        self.rows.pop(activation_id, None)
+
+    async def settle(self, settlement: Settlement) -> int:
+        record, follow_up, letter = settlement
+        is_first = record.activation_id in self.rows
+        await self.activations.put(record, settles=True)
+        if is_first and follow_up is not None:
+            self.rows[follow_up.activation_id] = _Kept(follow_up, False)
+        return self.dead_letters.add(letter) if is_first and letter is not None else 0
 
     async def pending(self) -> Mapping[str, bytes]:
-        return dict(self.entries)
+        return {id: kept.entry.message for id, kept in self.rows.items()}
+
+    @staticmethod
+    def _counted(entry: Entry, step: int) -> Entry:
+        return entry._replace(attempts=entry.attempts + step)
+
+
+class MemoryDeadLetters:
+    """See the port."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self._journal = journal
+        self._letters: dict[str, Letter] = {}
+
+    async def list(self, namespace: str, *, skip: int, limit: int) -> Sequence[bytes]:
+        return [letter.summary for letter in reversed(self._of(namespace))][skip : skip + limit]
+
+    async def count(self, namespace: str) -> int:
+        return len(self._of(namespace))
+
+    async def read(self, namespace: str, activation_id: str) -> Letter | None:
+        letter = self._letters.get(activation_id)
+        return letter if letter and letter.namespace == namespace else None
+
+    async def delete(self, namespace: str, activation_id: str) -> bool:
+        if await self.read(namespace, activation_id) is None:
+            return False
+        del self._letters[activation_id]
+        return True
+
+    async def revive(self, letter: Letter, entry: Entry) -> bool:
+        if not await self.delete(letter.namespace, letter.activation_id):
+            return False
+        await self._journal.append(entry.activation_id, entry.message, attempts=entry.attempts)
+        return True
+
+    def add(self, letter: Letter) -> int:
+        """Keep it; how many had to go."""
+        self._letters[letter.activation_id] = letter
+        excess = self._of(letter.namespace)[:-MAX_DEAD_LETTERS]
+        for old in excess:
+            del self._letters[old.activation_id]
+        return len(excess)
+
+    def drop(self, namespace: str) -> None:
+        """Remove all of a namespace."""
+        self._letters = {id: letter for id, letter in self._letters.items() if letter.namespace != namespace}
+
+    def _of(self, namespace: str) -> Sequence[Letter]:
+        return [letter for letter in self._letters.values() if letter.namespace == namespace]
 
 
 class MemoryActivations:
@@ -104,7 +205,7 @@ class MemoryActivations:
     async def put(self, record: StoredActivation, *, settles: bool = False) -> None:
         self._records.setdefault(record.activation_id, record)
         if settles:
-            self._journal.entries.pop(record.activation_id, None)
+            self._journal.rows.pop(record.activation_id, None)
 
     async def read(self, namespace: str, activation_id: str) -> bytes | None:
         record = self._records.get(activation_id)
@@ -136,10 +237,15 @@ class MemoryIdentities:
     """See the port."""
 
     def __init__(
-        self, artifacts: MemoryArtifacts, activations: MemoryActivations, ledgers: Mapping[str, MemoryLedger]
+        self,
+        artifacts: MemoryArtifacts,
+        activations: MemoryActivations,
+        dead_letters: MemoryDeadLetters,
+        ledgers: Mapping[str, MemoryLedger],
     ) -> None:
         self._artifacts = artifacts
         self._activations = activations
+        self._dead_letters = dead_letters
         self._ledgers = ledgers
         self._identities: dict[str, Identity] = {}
 
@@ -156,6 +262,7 @@ class MemoryIdentities:
         self._identities.pop(namespace, None)
         self._artifacts.drop(namespace)
         self._activations.drop(namespace)
+        self._dead_letters.drop(namespace)
         for ledger in self._ledgers.values():
             ledger.drop(namespace)
 
@@ -189,9 +296,10 @@ class MemoryStore:
     def __init__(self) -> None:
         self.artifacts = MemoryArtifacts()
         self.journal = MemoryJournal()
-        self.activations = MemoryActivations(self.journal)
+        self.activations = self.journal.activations = MemoryActivations(self.journal)
+        self.dead_letters = self.journal.dead_letters = MemoryDeadLetters(self.journal)
         self._ledgers: dict[str, MemoryLedger] = {}
-        self.identities = MemoryIdentities(self.artifacts, self.activations, self._ledgers)
+        self.identities = MemoryIdentities(self.artifacts, self.activations, self.dead_letters, self._ledgers)
 
     def ledger(self, provider: str) -> MemoryLedger:
         """The documents of one event provider."""
