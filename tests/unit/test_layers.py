@@ -31,7 +31,7 @@ ROOMS = {
     "messages": set(),
     "errors": set(),
 }
-ASSEMBLY = {"standalone", "__main__", "admin", "admin_limits", "bootstrap", "doctor", "__init__"}
+ASSEMBLY = {"standalone", "__main__", "admin", "admin_letters", "admin_limits", "bootstrap", "doctor", "__init__"}
 DRIVERS = {"sabayon.store.sqlite", "sabayon.store.memory", "sabayon.bus.memory", "sabayon.sandbox.native"}
 PURE = (
     "delivery/decision.py",

@@ -13,14 +13,22 @@ from sabayon.cli.values import pretty
 
 
 def post_activation(
-    name: QualifiedName, payload: dict[str, Any], *, is_blocking: bool, is_result: bool, prefix: str, is_hinted: bool
+    name: QualifiedName,
+    payload: dict[str, Any],
+    *,
+    is_blocking: bool,
+    is_result: bool,
+    prefix: str,
+    is_hinted: bool,
+    delay_s: int | None = None,
 ) -> Any:
     """The answer to an invocation. Raises what `Session.call` raises."""
     ordered = {key: payload[key] for key in sorted(payload)}
+    delay = {} if delay_s is None else {"delay": delay_s}
     return session().call(
         "POST",
         f"actions/{name.quoted}",
-        query={"blocking": is_blocking, "result": is_result},
+        query={"blocking": is_blocking, "result": is_result, **delay},
         body=ordered,
         namespace=name.namespace,
         prefix=prefix,

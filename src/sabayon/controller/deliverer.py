@@ -132,8 +132,9 @@ class Deliverer:
         """Run it again with the action as it is now, or end it without."""
         services, policy = self._services, work.action.policy
         lost = attempts - work.history.attempt
-        work = work.at(msgspec.structs.replace(work.history, attempt=attempts))
         refusal = before(policy, lost=lost, since_ms=work.accepted_ms, now_ms=services.now_ms())
+        made = attempts if refusal is None else attempts - 1
+        work = work.at(msgspec.structs.replace(work.history, attempt=made))
         if refusal is not None:
             text = messages.too_old(policy.max_age_ms // 1000) if refusal.reason == TOO_OLD else messages.INTERRUPTED
             record = _record_without_run(caller, work, whisk_error(text), services.now_ms())

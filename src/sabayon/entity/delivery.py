@@ -90,7 +90,7 @@ def parse_policy(annotations: Parameters, *, is_composite: bool) -> Policy:
         _destination(ON_FAILURE, find(annotations, ON_FAILURE)),
     )
     if policy.delivery is Delivery.AT_MOST_ONCE and retries:
-        raise MalformedPolicy("an action that is delivered 'at-most-once' cannot have 'retries'")
+        raise MalformedPolicy("what is delivered 'at-most-once' cannot have 'retries'")
     return policy
 
 

@@ -238,3 +238,9 @@ def test_the_actions_of_a_package_or_namespace_are_listed(of: str, target: str) 
 def test_a_long_name_is_listed_whole() -> None:
     server: Any = {("GET", "actions"): (200, [{"namespace": "guest", "name": "n" * 80}])}
     assert wsk("action", "list", server=server).stdout == f"actions\n/guest/{'n' * 80} private \n"
+
+
+def test_a_delay_is_asked_of_the_server() -> None:
+    run = wsk("action", "invoke", "h", "--delay", "90", server=invoking(202, {"activationId": ACTIVATION_ID}))
+    assert (run.exit, run.stdout, run.stderr) == (0, BANNER, "")
+    assert run.lines == ["POST actions/h?blocking=false&delay=90&result=false"]

@@ -120,14 +120,20 @@ def _put(action: QualifiedName, body: dict[str, Any], *, overwrite: bool) -> Non
     )
 
 
-def _invoke(name: str, *, blocking: bool, result: bool) -> None:
+def _invoke(name: str, *, blocking: bool, result: bool, delay: int | None) -> None:
     action = qualified_name(name)
     payload = pairs().parameters.values()
     is_blocking = blocking or result
     prefix = f"Unable to invoke action '{action.path}': "
     try:
         answer = post_activation(
-            action, payload, is_blocking=is_blocking, is_result=result, prefix=prefix, is_hinted=True
+            action,
+            payload,
+            is_blocking=is_blocking,
+            is_result=result,
+            prefix=prefix,
+            is_hinted=True,
+            delay_s=delay,
         )
     except CommandFailed as failure:
         if not is_blocking and isinstance(failure, ActivationFailed):
@@ -239,6 +245,7 @@ COMMAND: Final = group_of(
         options=[
             flag("-b", "--blocking", help="wait for the activation to end"),
             flag("-r", "--result", help="wait, and show only the result"),
+            integer_flag("--delay", metavar="SECONDS", help="have it run after that many SECONDS, up to 86400"),
             *pair_flags("param"),
         ],
     ),
