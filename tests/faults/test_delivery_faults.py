@@ -145,6 +145,8 @@ def test_with_a_long_journal_fresh_requests_are_served_at_once(tmp_path: Path) -
         took_s = time.monotonic() - started
         assert took_s < SERVES_WITHIN_S, took_s
         await_value(lambda: total(platform, "activations") > 200)
+        [latest] = platform.request("GET", "/namespaces/_/activations?limit=1&docs=true").json
+        assert latest["response"]["success"]
         for _ in range(20):
             begun = time.monotonic()
             assert platform.invoke("quick").status == 200
