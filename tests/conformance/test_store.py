@@ -232,7 +232,7 @@ def test_records_are_filtered_by_name_and_inclusive_start(session: Session) -> N
 def test_the_journal_keeps_what_no_record_has_settled_in_order(session: Session) -> None:
     async def body(store: Any) -> None:
         for number in (3, 1, 2):
-            await store.journal.append(f"{number:032x}", b"message %d" % number)
+            await store.journal.append(f"{number:032x}", b"message %d" % number, namespace="ns")
         await store.activations.put(stored(activation(1)), settles=True)
         await store.activations.put(stored(activation(2)))
         assert await store.journal.pending() == {f"{3:032x}": b"message 3", f"{2:032x}": b"message 2"}
@@ -241,27 +241,39 @@ def test_the_journal_keeps_what_no_record_has_settled_in_order(session: Session)
     session(body)
 
 
-def waiting(number: int, due_ms: int, attempts: int = 0) -> Entry:
-    return Entry(f"{number:032x}", b"message %d" % number, due_ms, attempts)
+def waiting(number: int, due_ms: int, attempts: int = 0, namespace: str = "ns") -> Entry:
+    return Entry(f"{number:032x}", namespace, b"message %d" % number, due_ms, attempts)
 
 
 async def let_wait(store: Any, *entries: Entry) -> None:
-    for id, message, due_ms, attempts in entries:
-        await store.journal.append(id, message, due_ms=due_ms, attempts=attempts)
+    for id, namespace, message, due_ms, attempts in entries:
+        await store.journal.append(id, message, namespace=namespace, due_ms=due_ms, attempts=attempts)
 
 
 def test_what_waits_in_the_journal_is_taken_when_it_is_due_the_longest_due_first(session: Session) -> None:
     async def body(store: Any) -> None:
         await let_wait(store, waiting(1, 30), waiting(2, 10), waiting(3, 20), waiting(4, 10))
-        await store.journal.append(f"{5:032x}", b"somebody has it")
-        assert await store.journal.next_due() == 10
-        assert await store.journal.take(9, 10) == []
-        assert await store.journal.take(20, 2) == [waiting(2, 10, 1), waiting(4, 10, 1)]
-        assert await store.journal.next_due() == 20
-        assert await store.journal.take(20, 2) == [waiting(3, 20, 1)]
-        assert await store.journal.take(20, 2) == []
-        assert await store.journal.next_due() == 30
+        await store.journal.append(f"{5:032x}", b"somebody has it", namespace="ns")
+        assert await store.journal.waiting() == {"ns": 10}
+        assert await store.journal.take("ns", 9, 10) == []
+        assert await store.journal.take("ns", 20, 2) == [waiting(2, 10, 1), waiting(4, 10, 1)]
+        assert await store.journal.waiting() == {"ns": 20}
+        assert await store.journal.take("ns", 20, 2) == [waiting(3, 20, 1)]
+        assert await store.journal.take("ns", 20, 2) == []
+        assert await store.journal.waiting() == {"ns": 30}
         assert len(await store.journal.pending()) == 5
+
+    session(body)
+
+
+def test_the_work_of_each_namespace_waits_for_itself(session: Session) -> None:
+    async def body(store: Any) -> None:
+        others = [waiting(number, number, namespace=f"n{number}") for number in (9, 7, 8)]
+        await let_wait(store, waiting(1, 30), *others, waiting(2, 10))
+        assert await store.journal.waiting() == {"ns": 10, "n7": 7, "n8": 8, "n9": 9}
+        assert [entry.due_ms for entry in await store.journal.take("ns", 50, 10)] == [10, 30]
+        assert await store.journal.take("nobody", 50, 10) == []
+        assert await store.journal.waiting() == {"n7": 7, "n8": 8, "n9": 9}
 
     session(body)
 
@@ -269,7 +281,7 @@ def test_what_waits_in_the_journal_is_taken_when_it_is_due_the_longest_due_first
 def test_nothing_is_taken_twice_however_many_ask(session: Session) -> None:
     async def body(store: Any) -> None:
         await let_wait(store, *(waiting(number, 0) for number in range(1, 31)))
-        pages = await asyncio.gather(*(store.journal.take(0, 5) for _ in range(10)))
+        pages = await asyncio.gather(*(store.journal.take("ns", 0, 5) for _ in range(10)))
         taken = [entry.activation_id for page in pages for entry in page]
         assert sorted(taken) == [f"{number:032x}" for number in range(1, 31)]
 
@@ -278,34 +290,34 @@ def test_nothing_is_taken_twice_however_many_ask(session: Session) -> None:
 
 def test_what_is_appended_again_takes_the_place_of_what_was_there(session: Session) -> None:
     async def body(store: Any) -> None:
-        await store.journal.append(f"{1:032x}", b"first")
-        await let_wait(store, Entry(f"{1:032x}", b"second", 7, 1))
+        await store.journal.append(f"{1:032x}", b"first", namespace="ns")
+        await let_wait(store, Entry(f"{1:032x}", "ns", b"second", 7, 1))
         assert await store.journal.pending() == {f"{1:032x}": b"second"}
-        assert await store.journal.take(7, 10) == [Entry(f"{1:032x}", b"second", 7, 2)]
+        assert await store.journal.take("ns", 7, 10) == [Entry(f"{1:032x}", "ns", b"second", 7, 2)]
 
     session(body)
 
 
 def test_what_was_in_the_hands_of_those_who_are_no_more_can_be_taken_and_is_counted(session: Session) -> None:
     async def body(store: Any) -> None:
-        await store.journal.append(f"{1:032x}", b"message 1")
+        await store.journal.append(f"{1:032x}", b"message 1", namespace="ns")
         await let_wait(store, waiting(2, 5), waiting(3, 50))
-        await store.journal.take(5, 10)
+        await store.journal.take("ns", 5, 10)
         await store.journal.release()
-        taken = await store.journal.take(5, 10)
+        taken = await store.journal.take("ns", 5, 10)
         assert [(entry.message, entry.attempts) for entry in taken] == [(b"message 1", 2), (b"message 2", 2)]
-        assert await store.journal.next_due() == 50
+        assert await store.journal.waiting() == {"ns": 50}
 
     session(body)
 
 
 def test_what_is_given_back_counts_as_not_taken(session: Session) -> None:
     async def body(store: Any) -> None:
-        await store.journal.append(f"{1:032x}", b"message 1")
+        await store.journal.append(f"{1:032x}", b"message 1", namespace="ns")
         await store.journal.give_back(f"{1:032x}")
         await store.journal.give_back(f"{1:032x}")
         await store.journal.give_back(f"{2:032x}")
-        [entry] = await store.journal.take(0, 10)
+        [entry] = await store.journal.take("ns", 0, 10)
         assert (entry.message, entry.attempts) == (b"message 1", 1)
 
     session(body)
@@ -316,7 +328,7 @@ def test_what_is_dropped_is_forgotten(session: Session) -> None:
         await let_wait(store, waiting(1, 5))
         await store.journal.drop(f"{1:032x}")
         assert await store.journal.pending() == {}
-        assert await store.journal.next_due() is None
+        assert await store.journal.waiting() == {}
 
     session(body)
 
@@ -327,12 +339,12 @@ def letter(number: int, namespace: str = "ns") -> Letter:
 
 def test_a_settlement_leaves_the_record_and_what_follows_and_no_entry(session: Session) -> None:
     async def body(store: Any) -> None:
-        await store.journal.append(f"{1:032x}", b"message 1")
+        await store.journal.append(f"{1:032x}", b"message 1", namespace="ns")
         settlement = Settlement(stored(activation(1)), waiting(2, 5), letter(1))
         assert await store.journal.settle(settlement) == 0
         assert await store.activations.read("ns", f"{1:032x}") is not None
         assert await store.journal.pending() == {f"{2:032x}": b"message 2"}
-        assert await store.journal.take(5, 10) == [waiting(2, 5, 1)]
+        assert await store.journal.take("ns", 5, 10) == [waiting(2, 5, 1)]
         assert await store.dead_letters.read("ns", f"{1:032x}") == letter(1)
 
     session(body)
@@ -340,7 +352,7 @@ def test_a_settlement_leaves_the_record_and_what_follows_and_no_entry(session: S
 
 def test_of_an_activation_that_is_settled_twice_the_first_time_counts(session: Session) -> None:
     async def body(store: Any) -> None:
-        await store.journal.append(f"{1:032x}", b"message 1")
+        await store.journal.append(f"{1:032x}", b"message 1", namespace="ns")
         await store.activations.put(stored(activation(1, name="first")), settles=True)
         await store.activations.count("ns", Filter())  # all that was put is where it can be found
         await store.journal.settle(Settlement(stored(activation(1, name="second")), waiting(2, 5), letter(1)))
@@ -354,7 +366,9 @@ def test_of_an_activation_that_is_settled_twice_the_first_time_counts(session: S
 
 async def bury(store: Any, *letters: Letter) -> int:
     """How many others had to go."""
-    await asyncio.gather(*(store.journal.append(one.activation_id, one.message) for one in letters))
+    await asyncio.gather(
+        *(store.journal.append(one.activation_id, one.message, namespace=one.namespace) for one in letters)
+    )
     records = [stored(activation(int(one.activation_id, 16), namespace=one.namespace)) for one in letters]
     settlements = [Settlement(record, None, one) for record, one in zip(records, letters, strict=True)]
     return sum(await asyncio.gather(*(store.journal.settle(settlement) for settlement in settlements)))
@@ -382,7 +396,7 @@ def test_a_dead_letter_is_revived_once(session: Session) -> None:
         revived = [await store.dead_letters.revive(letter(1), waiting(number, 0)) for number in (2, 3)]
         assert revived == [True, False]
         assert await store.journal.pending() == {f"{2:032x}": b"message 2"}
-        assert await store.journal.take(10, 10) == []
+        assert await store.journal.take("ns", 10, 10) == []
         assert await store.dead_letters.count("ns") == 0
 
     session(body)
@@ -401,12 +415,14 @@ def test_of_too_many_dead_letters_the_oldest_of_the_namespace_goes(session: Sess
     session(body)
 
 
-def test_the_dead_letters_of_a_namespace_go_with_it(session: Session) -> None:
+def test_the_dead_letters_and_the_waiting_work_of_a_namespace_go_with_it(session: Session) -> None:
     async def body(store: Any) -> None:
         await store.identities.put(new_identity("ns"))
+        await let_wait(store, waiting(8, 1), waiting(9, 1, namespace="other"))
         await bury(store, letter(1), letter(2, "other"))
         await store.identities.delete("ns")
         assert [await store.dead_letters.count(namespace) for namespace in ("ns", "other")] == [0, 1]
+        assert await store.journal.pending() == {f"{9:032x}": b"message 9"}
 
     session(body)
 

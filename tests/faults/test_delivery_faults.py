@@ -157,13 +157,15 @@ def test_with_a_long_journal_fresh_requests_are_served_at_once(tmp_path: Path) -
 def multiply(database: Path, template: str) -> None:
     """Many more entries like `template`, which somebody had in hand when the platform was killed."""
     connection = sqlite3.connect(database)
-    [[message]] = connection.execute("SELECT message FROM journal WHERE id = ?", (template,))
+    query = "SELECT message, namespace FROM journal WHERE id = ?"
+    [[message, namespace]] = connection.execute(query, (template,))
     entry = json.loads(message)
     entry["message"]["accepted_ms"] = int(time.time() * 1000)
     text = json.dumps(entry)
     ids = (f"{number:032x}" for number in range(WAITING))
-    rows = ((id, text.replace(template, id).encode()) for id in ids)
-    connection.executemany("INSERT INTO journal (id, message, due, attempts, is_held) VALUES (?, ?, 0, 1, 1)", rows)
+    rows = ((id, namespace, text.replace(template, id).encode()) for id in ids)
+    statement = "INSERT INTO journal (id, namespace, message, due, attempts, is_held) VALUES (?, ?, ?, 0, 1, 1)"
+    connection.executemany(statement, rows)
     connection.commit()
     connection.close()
 

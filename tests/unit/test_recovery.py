@@ -86,7 +86,7 @@ async def test_a_fire_without_a_record_is_fired_again(stage: Stage) -> None:
         transaction_id="t",
         trigger=document.entity,
     )
-    await stage.store.journal.append(FIRE, encode_pending(fire), due_ms=START_MS)
+    await stage.store.journal.append(FIRE, encode_pending(fire), namespace="acme", due_ms=START_MS)
     await stage.take_up()
     await stage.services.running.drain()
     record = await stage.record(FIRE)
@@ -113,7 +113,7 @@ async def test_what_is_accepted_while_the_journal_is_taken_up_runs_once(stage: S
 async def test_an_entry_that_cannot_be_read_does_not_hide_the_others(stage: Stage) -> None:
     await stage.action("acme/a", hold := Hold())
     activation_id = await accepted(stage, "_/actions/a", {})
-    await stage.store.journal.append(FIRE, b'{"kind":"future"}', due_ms=0)
+    await stage.store.journal.append(FIRE, b'{"kind":"future"}', namespace="acme", due_ms=0)
     again = killed(stage)
     await again.take_up()
     await again.bus.dispatches(1)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sabayon.controller.app import create_app
+from sabayon.controller.deliverer import MOST_UNDER_WAY
 from sabayon.entity.activation import Outcome, Response, error_response
 from sabayon.entity.limits import NamespaceLimits
 from tests.unit.asgi import AsgiClient
@@ -197,13 +198,34 @@ async def test_a_sequence_with_retries_is_run_again_as_a_whole(stage: Stage) -> 
 
 @on_stage
 async def test_what_belongs_to_a_namespace_that_has_gone_is_not_run(stage: Stage) -> None:
-    await stage.action("acme/a")
+    await stage.action("acme/a", hold := Hold(BROKEN))
     await stage.take_up()
-    await accepted(stage, "_/actions/a?delay=60")
+    assert (await stage.request("POST", "_/actions/a", {})).status == 202
     await stage.store.identities.delete("acme")
+    hold.release.set()
+    await stage.services.running.drain()
+    assert len(await stage.store.journal.pending()) == 1
     await stage.later(hours=1)
-    assert stage.bus.messages == []
+    assert stage.bus.ran() == ["a"]
     assert not await stage.store.journal.pending()
+
+
+@on_stage
+async def test_a_namespace_with_much_that_is_due_does_not_keep_others_waiting(stage: Stage) -> None:
+    await stage.action("acme/slow", hold := Hold())
+    await stage.package("other/p", publish=True)
+    await stage.action("other/p/a")
+    for _ in range(MOST_UNDER_WAY + 5):
+        await accepted(stage, "_/actions/slow?delay=60")
+    answer = await stage.request("POST", "_/actions/p/a?delay=61", {}, by=stage.other)
+    assert answer.status == 202
+    await stage.take_up()
+    stage.bus.let_pass(61_000)
+    stage.services.agenda.call()
+    await stage.bus.dispatches(MOST_UNDER_WAY + 1)
+    assert sorted(stage.bus.ran()) == ["a"] + ["slow"] * MOST_UNDER_WAY
+    hold.release.set()
+    await stage.bus.dispatches(MOST_UNDER_WAY + 6)
 
 
 # Delays

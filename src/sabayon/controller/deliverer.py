@@ -1,7 +1,7 @@
 """Takes up what waits in the journal: what an earlier run of the platform left, what is tried again, what was delayed.
 
-One task reads it a page at a time and keeps a bounded number under way, whatever waits. What is accepted and dispatched
-at once is not its business: its acceptor has it in hand.
+One task reads it a page at a time and keeps a bounded number of each namespace under way, whatever waits: nobody's work
+waits for somebody else's. What is accepted and dispatched at once is not its business: its acceptor has it in hand.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -44,7 +46,7 @@ from sabayon.store.base import Entry
 logger = logging.getLogger("sabayon.controller")
 
 MOST_UNDER_WAY: Final = 128
-"""Enough to keep a machine busy, and little for a fresh request to wait behind."""
+"""Of one namespace. Enough to keep a machine busy, and little for a fresh request to wait behind."""
 
 RETRY_S: Final = 0.5
 """How long to wait for a store that cannot be read."""
@@ -55,7 +57,7 @@ class Deliverer:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._under_way = 0
+        self._under_way: Counter[str] = Counter()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -86,25 +88,31 @@ class Deliverer:
             await services.agenda.wait(next_due, services.now_ms())
 
     async def _take_what_is_due(self) -> int | None:
-        """Take up what there is room for; when to look again, None for when something is expected or has ended."""
-        journal, now_ms = self._services.journal, self._services.now_ms
-        while (room := MOST_UNDER_WAY - self._under_way) > 0:
-            next_due = await journal.next_due()
-            if next_due is None or next_due > now_ms():
-                return next_due
-            for entry in await journal.take(now_ms(), room):
-                self._take_up(entry)
-        return None
+        """Take up what there is room for; when the next is due, None for when something is expected or has ended."""
+        journal, next_due = self._services.journal, None
+        is_done = False
+        while not is_done:
+            is_done, next_due = True, None
+            for namespace, due_ms in (await journal.waiting()).items():
+                room, now_ms = MOST_UNDER_WAY - self._under_way[namespace], self._services.now_ms()
+                if room > 0 and due_ms <= now_ms:
+                    for entry in await journal.take(namespace, now_ms, room):
+                        self._take_up(entry)
+                    is_done = False
+                elif room > 0:
+                    next_due = due_ms if next_due is None else min(next_due, due_ms)
+        return next_due
 
     def _take_up(self, entry: Entry) -> None:
-        self._under_way += 1
-        self._services.running.adopt(entry.activation_id, self._deliver(entry), self._ended)
+        self._under_way[entry.namespace] += 1
+        self._services.running.adopt(entry.activation_id, self._deliver(entry), partial(self._ended, entry.namespace))
 
-    def _ended(self) -> None:
-        is_full = self._under_way >= MOST_UNDER_WAY
-        self._under_way -= 1
-        if is_full:
+    def _ended(self, namespace: str) -> None:
+        if self._under_way[namespace] >= MOST_UNDER_WAY:
             self._services.agenda.call()
+        self._under_way[namespace] -= 1
+        if not self._under_way[namespace]:
+            del self._under_way[namespace]
 
     async def _deliver(self, entry: Entry) -> None:
         """Run one entry to the end of this attempt. One that the store does not let begin waits again."""

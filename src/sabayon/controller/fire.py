@@ -118,7 +118,8 @@ def fire_record(fire: PendingFire, outcomes: list[RuleOutcome]) -> Activation:
 async def _accept(firing: Firing, fire: PendingFire) -> None:
     services = firing.caller.services
     if firing.caller.is_stored:
-        await services.journal.append(fire.activation_id, encode_pending(fire))
+        namespace = fire.identity.namespace
+        await services.journal.append(fire.activation_id, encode_pending(fire), namespace=namespace)
     services.running.adopt(fire.activation_id, run_fire(firing, fire))
 
 

@@ -81,16 +81,18 @@ async def _accept(caller: Caller, invocation: Invocation, on_end: Callable[[], N
 async def _append(services: Services, work: PendingActivation, delay_ms: int) -> None:
     if work.retry_of is not None:
         await _revive(services, work, work.retry_of)
-    elif delay_ms:
-        await services.journal.append(work.activation_id, encode_pending(work), due_ms=work.accepted_ms)
-        services.agenda.expect(work.accepted_ms)
-    else:
-        await services.journal.append(work.activation_id, encode_pending(work))
+        return
+    due_ms = work.accepted_ms if delay_ms else None
+    message, namespace = encode_pending(work), work.identity.namespace
+    await services.journal.append(work.activation_id, message, namespace=namespace, due_ms=due_ms)
+    if due_ms is not None:
+        services.agenda.expect(due_ms)
 
 
 async def _revive(services: Services, work: PendingActivation, letter_id: str) -> None:
-    letter = await services.dead_letters.read(work.identity.namespace, letter_id)
-    entry = Entry(work.activation_id, encode_pending(work), work.accepted_ms)
+    namespace = work.identity.namespace
+    letter = await services.dead_letters.read(namespace, letter_id)
+    entry = Entry(work.activation_id, namespace, encode_pending(work), work.accepted_ms)
     if letter is None or not await services.dead_letters.revive(letter, entry):
         raise Rejection(404, messages.DEAD_LETTER_NOT_FOUND)
 

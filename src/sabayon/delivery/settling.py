@@ -92,7 +92,10 @@ class Settler:
             history = msgspec.structs.replace(history, earlier=(*history.earlier, line)[-EARLIER_LINES:])
         message = encode_pending(work.at(history))
         attempts = work.history.attempt
-        await self._journal.append(work.activation_id, message, due_ms=retry.due_ms, attempts=attempts)
+        namespace = work.identity.namespace
+        await self._journal.append(
+            work.activation_id, message, namespace=namespace, due_ms=retry.due_ms, attempts=attempts
+        )
         self._agenda.expect(retry.due_ms)
 
     async def _settle(self, work: PendingActivation, activation: Activation, decision: Settle, now_ms: int) -> None:
@@ -129,4 +132,4 @@ def _destination(work: PendingActivation, activation: Activation, now_ms: int) -
         transaction_id=work.transaction_id,
         trigger=name,
     )
-    return Entry(fire.activation_id, encode_pending(fire), now_ms)
+    return Entry(fire.activation_id, identity.namespace, encode_pending(fire), now_ms)

@@ -117,9 +117,10 @@ class Activations(Protocol):
 
 
 class Entry(NamedTuple):
-    """One row of the journal. due_ms: epoch. attempts: how often somebody has had it in hand."""
+    """One row of the journal. namespace: whose work it is. due_ms: epoch. attempts: how often it was taken in hand."""
 
     activation_id: str
+    namespace: str
     message: bytes
     due_ms: int
     attempts: int = 0
@@ -145,22 +146,24 @@ class Settlement(NamedTuple):
 class Journal(Protocol):
     """Work that was accepted and has no record yet. An entry is waiting, or somebody has it in hand."""
 
-    async def append(self, activation_id: str, message: bytes, *, due_ms: int | None = None, attempts: int = 0) -> None:
+    async def append(
+        self, activation_id: str, message: bytes, *, namespace: str, due_ms: int | None = None, attempts: int = 0
+    ) -> None:
         """Keep `message` until a record settles it, in the place of what was kept under the id.
 
         With `due_ms` it waits for its time; without, the caller has it in hand: its attempt `attempts` + 1.
         """
         ...
 
-    async def take(self, now_ms: int, limit: int) -> Sequence[Entry]:
-        """At most `limit` of those that wait and are due, the longest due first. The caller has them in hand.
+    async def take(self, namespace: str, now_ms: int, limit: int) -> Sequence[Entry]:
+        """At most `limit` of a namespace that wait and are due, the longest due first. The caller has them in hand.
 
         Their `attempts` count this one.
         """
         ...
 
-    async def next_due(self) -> int | None:
-        """When the first of those that wait is due; None when none waits."""
+    async def waiting(self) -> Mapping[str, int]:
+        """The namespaces of which something waits, each with the time when the first of it is due (epoch ms)."""
         ...
 
     async def give_back(self, activation_id: str) -> None:

@@ -108,21 +108,28 @@ class MemoryJournal:
         self.activations: MemoryActivations
         self.dead_letters: MemoryDeadLetters
 
-    async def append(self, activation_id: str, message: bytes, *, due_ms: int | None = None, attempts: int = 0) -> None:
+    async def append(
+        self, activation_id: str, message: bytes, *, namespace: str, due_ms: int | None = None, attempts: int = 0
+    ) -> None:
         self.rows.pop(activation_id, None)
         if due_ms is None:
-            self.rows[activation_id] = _Kept(Entry(activation_id, message, 0, attempts + 1), True)
+            self.rows[activation_id] = _Kept(Entry(activation_id, namespace, message, 0, attempts + 1), True)
         else:
-            self.rows[activation_id] = _Kept(Entry(activation_id, message, due_ms, attempts), False)
+            self.rows[activation_id] = _Kept(Entry(activation_id, namespace, message, due_ms, attempts), False)
 
-    async def take(self, now_ms: int, limit: int) -> Sequence[Entry]:
-        due = [entry for entry, is_held in self.rows.values() if not is_held and entry.due_ms <= now_ms]
+    async def take(self, namespace: str, now_ms: int, limit: int) -> Sequence[Entry]:
+        waiting = [entry for entry, is_held in self.rows.values() if not is_held and entry.namespace == namespace]
+        due = [entry for entry in waiting if entry.due_ms <= now_ms]
         taken = [self._counted(entry, 1) for entry in sorted(due, key=lambda entry: entry.due_ms)[:limit]]
         self.rows.update({entry.activation_id: _Kept(entry, True) for entry in taken})
         return taken
 
-    async def next_due(self) -> int | None:
-        return min((entry.due_ms for entry, is_held in self.rows.values() if not is_held), default=None)
+    async def waiting(self) -> Mapping[str, int]:
+        found: dict[str, int] = {}
+        for entry, is_held in self.rows.values():
+            if not is_held:
+                found[entry.namespace] = min(entry.due_ms, found.get(entry.namespace, entry.due_ms))
+        return found
 
     async def give_back(self, activation_id: str) -> None:
         if (kept := self.rows.get(activation_id)) and kept.is_held:
@@ -176,7 +183,8 @@ class MemoryDeadLetters:
     async def revive(self, letter: Letter, entry: Entry) -> bool:
         if not await self.delete(letter.namespace, letter.activation_id):
             return False
-        await self._journal.append(entry.activation_id, entry.message, attempts=entry.attempts)
+        id, namespace, message, _, attempts = entry
+        await self._journal.append(id, message, namespace=namespace, attempts=attempts)
         return True
 
     def add(self, letter: Letter) -> int:
@@ -188,7 +196,9 @@ class MemoryDeadLetters:
         return len(excess)
 
     def drop(self, namespace: str) -> None:
-        """Remove all of a namespace."""
+        """Remove all of a namespace, and its work from the journal."""
+        for id in [id for id, kept in self._journal.rows.items() if kept.entry.namespace == namespace]:
+            del self._journal.rows[id]
         self._letters = {id: letter for id, letter in self._letters.items() if letter.namespace != namespace}
 
     def _of(self, namespace: str) -> Sequence[Letter]:

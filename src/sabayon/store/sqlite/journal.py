@@ -11,12 +11,29 @@ from sabayon.store.sqlite.reader import Reader
 from sabayon.store.sqlite.spool import Spool, Spooled, insertion_of
 from sabayon.store.sqlite.writer import Writer
 
-_APPEND: Final = "INSERT OR REPLACE INTO journal (id, message, due, attempts, is_held) VALUES (?, ?, ?, ?, ?)"
+_APPEND: Final = """
+    INSERT OR REPLACE INTO journal (id, namespace, message, due, attempts, is_held) VALUES (?, ?, ?, ?, ?, ?)
+"""
 _TAKE: Final = """
     UPDATE journal SET is_held = 1, attempts = attempts + 1
-    WHERE number IN (SELECT number FROM journal WHERE is_held = 0 AND due <= ? ORDER BY due, number LIMIT ?)
-    RETURNING due, number, id, message, attempts
+    WHERE number IN (
+        SELECT number FROM journal WHERE is_held = 0 AND namespace = ? AND due <= ? ORDER BY due, number LIMIT ?
+    )
+    RETURNING due, number, id, namespace, message, attempts
 """
+_WAITING: Final = """
+    WITH RECURSIVE waiting (namespace) AS (
+        SELECT min(namespace) FROM journal WHERE is_held = 0
+        UNION ALL
+        SELECT (SELECT min(namespace) FROM journal WHERE is_held = 0 AND namespace > waiting.namespace)
+        FROM waiting WHERE namespace IS NOT NULL
+    )
+    SELECT namespace, (
+        SELECT min(due) FROM journal WHERE is_held = 0 AND journal.namespace = waiting.namespace
+    ) FROM waiting WHERE namespace IS NOT NULL
+"""
+"""From one namespace to the next in the index, however much waits of each."""
+
 _ADD_LETTER: Final = "INSERT OR REPLACE INTO dead_letters (id, namespace, summary, message) VALUES (?, ?, ?, ?)"
 _DROP_LETTERS: Final = """
     DELETE FROM dead_letters WHERE namespace = ?1 AND number <= (
@@ -34,26 +51,26 @@ class SqliteJournal:
         self._writer = writer
         self._spool = spool
 
-    async def append(self, activation_id: str, message: bytes, *, due_ms: int | None = None, attempts: int = 0) -> None:
+    async def append(
+        self, activation_id: str, message: bytes, *, namespace: str, due_ms: int | None = None, attempts: int = 0
+    ) -> None:
         if due_ms is None:
-            values = (activation_id, message, 0, attempts + 1, True)
+            values = (activation_id, namespace, message, 0, attempts + 1, True)
         else:
-            values = (activation_id, message, due_ms, attempts, False)
+            values = (activation_id, namespace, message, due_ms, attempts, False)
         await self._writer.submit(
             lambda connection: connection.execute(_APPEND, values), is_durable=True, is_alone=False
         )
 
-    async def take(self, now_ms: int, limit: int) -> Sequence[Entry]:
+    async def take(self, namespace: str, now_ms: int, limit: int) -> Sequence[Entry]:
         def work(connection: sqlite3.Connection) -> list[Entry]:
-            rows = sorted(connection.execute(_TAKE, (now_ms, limit)).fetchall())
-            return [Entry(id, message, due_ms, attempts) for due_ms, _, id, message, attempts in rows]
+            rows = sorted(connection.execute(_TAKE, (namespace, now_ms, limit)).fetchall())
+            return [Entry(id, owner, message, due_ms, attempts) for due_ms, _, id, owner, message, attempts in rows]
 
         return await self._writer.submit(work, is_durable=True)
 
-    async def next_due(self) -> int | None:
-        rows = await self._reader.rows("SELECT min(due) FROM journal WHERE is_held = 0")
-        due_ms: int | None = rows[0][0]
-        return due_ms
+    async def waiting(self) -> Mapping[str, int]:
+        return dict(await self._reader.rows(_WAITING))
 
     async def give_back(self, activation_id: str) -> None:
         query = "UPDATE journal SET is_held = 0, attempts = attempts - 1 WHERE id = ? AND is_held = 1"
@@ -123,7 +140,8 @@ class SqliteDeadLetters:
             values = (letter.namespace, letter.activation_id)
             if not connection.execute(_DELETE_LETTER, values).rowcount:
                 return False
-            connection.execute(_APPEND, (entry.activation_id, entry.message, 0, entry.attempts + 1, True))
+            id, namespace, message, _, attempts = entry
+            connection.execute(_APPEND, (id, namespace, message, 0, attempts + 1, True))
             return True
 
         return await self._writer.submit(work, is_durable=True)
