@@ -11,6 +11,7 @@ import click
 
 from sabayon import __version__
 from sabayon.admin import namespace
+from sabayon.admin_letters import dead_letters
 from sabayon.admin_limits import limits
 from sabayon.errors import OperatorError
 from sabayon.settings import load_settings
@@ -62,6 +63,7 @@ def doctor(config: Path | None, is_json: bool, **flags: Any) -> None:
 
 namespace.add_command(limits)
 cli.add_command(namespace)
+cli.add_command(dead_letters)
 
 
 def main() -> None:

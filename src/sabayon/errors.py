@@ -21,12 +21,16 @@ class OperatorError(SabayonError):
 
 
 class Rejection(SabayonError):
-    """A request that is refused: HTTP status and the sentence for the client."""
+    """A request that is refused: HTTP status and the sentence for the client.
 
-    def __init__(self, status: int, text: str) -> None:
+    retry_after_s: when the same request may be accepted; None where that is not known.
+    """
+
+    def __init__(self, status: int, text: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(text)
         self.status = status
         self.text = text
+        self.retry_after_s = retry_after_s
 
 
 class Conflict(SabayonError):

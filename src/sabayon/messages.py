@@ -95,6 +95,14 @@ ACTION_NOT_FETCHED = "Action could not be fetched."
 INTERRUPTED = "The platform stopped before the action finished."
 CANCELLED = "The activation was cancelled."
 
+# Delivery
+OVERLOADED = "The server has too many activations in flight to accept another one. Please try again in a short while!"
+DELAY_OUT_OF_RANGE = "Delay must be a whole number of seconds from 0 to 86400."
+DELAY_BLOCKING = "A blocking invocation cannot have a delay."
+DELAY_WITHOUT_RECORDS = "An invocation cannot have a delay in a namespace that keeps no activation records."
+RETRY_WITHOUT_RECORDS = "A dead letter cannot be retried in a namespace that keeps no activation records."
+DEAD_LETTER_NOT_FOUND = "There is no dead letter with this id."
+
 # Log lines
 LOGS_MAY_BE_MISSING = "The action did not initialize or run as expected. Log data might be missing."
 
@@ -246,6 +254,15 @@ def response_truncated(length: int, allowed: int, prefix: str) -> str:
 
 def logs_truncated(limit_bytes: int) -> str:
     return f"Logs were truncated because the total bytes size exceeds the limit of {limit_bytes} bytes."
+
+
+def policy_malformed(detail: str) -> str:
+    """`detail` says which annotation, and what it may be."""
+    return f"The annotations about delivery are not valid: {detail}."
+
+
+def too_old(max_age_s: int) -> str:
+    return f"The activation was not run within {max_age_s} seconds, the max-age of its action."
 
 
 def rule_inactive(rule: str, action: str) -> str:

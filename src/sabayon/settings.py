@@ -56,6 +56,7 @@ class Settings:
     invocations_per_minute: int = _setting(100_000, "invocations a minute of one namespace")
     concurrent_invocations: int = _setting(1_000, "invocations in flight of one namespace")
     fires_per_minute: int = _setting(100_000, "trigger fires a minute of one namespace")
+    accepted_in_flight: int = _setting(10_000, "activations in flight beyond which nothing is accepted for later")
     shared_packages_execute_only: bool = _setting(False, "let namespaces run, but not read, what others share")
     sequence_length: int = _setting(50, "actions in a sequence, nested ones included")
     min_timeout_ms: int = _setting(100, "least time limit of an action")

@@ -33,9 +33,11 @@ from sabayon.bus.memory import MemoryBus
 from sabayon.catalog.install import install_catalog
 from sabayon.client import Client
 from sabayon.controller.app import create_app
-from sabayon.controller.journal import recover
+from sabayon.controller.deliverer import Deliverer
 from sabayon.controller.pruning import prune_for_ever
 from sabayon.controller.services import Services
+from sabayon.delivery.agenda import Agenda
+from sabayon.delivery.settling import Settler
 from sabayon.entity.limits import MB
 from sabayon.entity.manifest import manifest_of
 from sabayon.errors import OperatorError
@@ -169,7 +171,9 @@ class Standalone:
         router = _Router()
         server = HttpServer(router, drain_s=settings.drain_s + 2)
         driver = await self._start_driver(stack, server, sock.getsockname()[1])
-        invoker = Invoker(driver, store.artifacts, store.activations, **self._invoker_settings(driver))
+        agenda = Agenda()
+        settler = Settler(store.activations, store.journal, agenda, _now_ms)
+        invoker = Invoker(driver, store.artifacts, settler, **self._invoker_settings(driver))
         stack.push_async_callback(invoker.aclose)
         await invoker.start()
 
@@ -177,22 +181,28 @@ class Standalone:
             artifacts=store.artifacts,
             activations=store.activations,
             journal=store.journal,
+            dead_letters=store.dead_letters,
             keys=store.keys,
             identities=store.identities,
             bus=MemoryBus(invoker.accept, invoker.cancel),
+            settler=settler,
+            agenda=agenda,
             manifest=manifest_of(driver.kinds),
             limits=settings.system_limits(),
             now_ms=_now_ms,
             is_execute_only=settings.shared_packages_execute_only,
+            most_in_flight=settings.accepted_in_flight,
         )
         router.mount("", create_app(services, is_access_logged=settings.access_log))
         client = Client(api_host, system.auth_key, is_direct=True, timeout_s=_OWN_API_S)
         policy = Policy(settings.alarms_seconds, settings.alarms_spread_s, settings.alarms_strict)
         provider = AlarmsProvider(store.ledger("alarms"), client, policy=policy)
         router.mount("/provider/alarms/", provider.app)
+        deliverer = Deliverer(services)
+        await deliverer.start()
         stack.push_async_callback(self._drain, server, invoker, services)
+        stack.push_async_callback(deliverer.aclose)
         await server.start(sock)
-        await recover(services)
         pruning = asyncio.create_task(prune_for_ever(store.keys, _now_ms), name="key pruning")
         stack.callback(pruning.cancel)
         await asyncio.to_thread(install_catalog, client)

@@ -16,6 +16,9 @@ from tests.acceptance.running import Answer, Platform, await_value, lines, runni
 from tests.faults.leftovers import Watch, cgroups, network
 
 SLOW = "import time\ndef main(args):\n    time.sleep(args['s'])\n    return {'n': args['n']}\n"
+ONCE = [{"key": "delivery", "value": "at-most-once"}]
+"""What it interrupts, the platform does not run again at its next start."""
+
 TOO_MANY = 429
 FROZEN = {"freezer.state": "FROZEN", "cgroup.events": "frozen 1"}
 QUICK = "def main(args):\n    return {'n': args['n']}\n"
@@ -127,7 +130,7 @@ def test_a_stopped_platform_leaves_nothing_behind_and_exits_0(tmp_path: Path, ho
 
 def test_stopping_lets_running_activations_finish_and_ends_the_others_with_a_record(tmp_path: Path) -> None:
     with running(tmp_path, environment={"SABAYON_DRAIN_S": "2"}) as platform:
-        platform.create_action("slow", SLOW)
+        platform.create_action("slow", SLOW, annotations=ONCE)
         short = platform.request("POST", "/namespaces/_/actions/slow", {"n": 1, "s": 1}).json["activationId"]
         endless = platform.request("POST", "/namespaces/_/actions/slow", {"n": 2, "s": 50}).json["activationId"]
         blocked = platform.request("POST", "/namespaces/_/actions/slow", {"n": 3, "s": 0.01}).json["activationId"]
@@ -145,7 +148,7 @@ def test_stopping_lets_running_activations_finish_and_ends_the_others_with_a_rec
 )
 def test_a_second_signal_waits_for_nobody_and_still_leaves_a_record(tmp_path: Path, code: str) -> None:
     with running(tmp_path, environment={"SABAYON_DRAIN_S": "100"}) as platform:
-        platform.create_action("slow", code)
+        platform.create_action("slow", code, annotations=ONCE)
         platform.create_action("quick", QUICK)
         endless = platform.request("POST", "/namespaces/_/actions/slow", {"n": 1, "s": 50}).json["activationId"]
         for n in range(3):  # by then what was accepted before them has begun

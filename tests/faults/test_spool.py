@@ -57,7 +57,7 @@ def on_store(path: Path, work: Callable[[SqliteStore], Coroutine[Any, Any, None]
 
 async def put_and_be_killed(path: Path) -> None:
     store = await SqliteStore.open(path)
-    await store.journal.append(record(1).activation_id, b"message")
+    await store.journal.append(record(1).activation_id, b"message", namespace="ns")
     for number in range(20):
         await store.activations.put(record(number), settles=number == 1)
     os.kill(os.getpid(), signal.SIGKILL)  # before the first of them can be in the database
@@ -155,7 +155,7 @@ def test_while_the_database_takes_nothing_records_are_kept_until_the_spool_is_fu
         assert found == [each.summary for each in kept[-2:-5:-1]]
         other.execute("ROLLBACK")
         other.close()
-        await store.journal.append("f" * 32, b"the database takes something again")
+        await store.journal.append("f" * 32, b"the database takes something again", namespace="ns")
 
     on_store(path, fill, spool_bytes=SMALL_SPOOL)
     assert len(kept) > 10

@@ -97,7 +97,7 @@ async def write_for_ever(path: Path) -> None:
     async def activations(writer: int) -> None:
         for number in itertools.count():
             id = f"{writer:08x}{number:024x}"
-            await store.journal.append(id, b"message")
+            await store.journal.append(id, b"message", namespace="ns")
             print("journal", id, flush=True)
             await store.activations.put(record(id), settles=True)
             print("record", id, flush=True)

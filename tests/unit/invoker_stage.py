@@ -11,6 +11,8 @@ from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from sabayon.bus.base import ActivationMessage
+from sabayon.delivery.agenda import Agenda
+from sabayon.delivery.settling import Settler
 from sabayon.entity.action import Action
 from sabayon.entity.activation import Outcome, StoredActivation, new_activation_id
 from sabayon.entity.exec import Exec
@@ -62,7 +64,7 @@ class Stage:
     def __init__(self) -> None:
         self.store = MemoryStore()
         self.artifacts = FailingArtifacts()
-        self.activations = FailingActivations(self.store.journal)
+        self.activations = self.store.journal.activations = FailingActivations(self.store.journal)
         self.driver = ScriptedDriver()
         self.acme = new_identity("acme", "acme-dev")
         self.action = Action(
@@ -80,7 +82,7 @@ class Stage:
         return Invoker(
             self.driver,
             self.artifacts,
-            self.activations,
+            Settler(self.activations, self.store.journal, Agenda(), lambda: 1),
             memory_mb=MEMORY_MB,
             keep_alive_s=60,
             pause_grace_s=pause_grace_s,

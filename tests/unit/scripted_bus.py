@@ -10,9 +10,11 @@ import msgspec
 from msgspec import Raw
 
 from sabayon.bus.base import ActivationMessage
-from sabayon.entity.activation import Activation, Outcome, Response, cancelled, cancelled_response, stored
+from sabayon.delivery.decision import Ending
+from sabayon.delivery.pending import PendingAction
+from sabayon.delivery.settling import Settler
+from sabayon.entity.activation import Activation, Outcome, Response, cancelled, cancelled_response
 from sabayon.entity.parameters import parameter
-from sabayon.store.base import Activations
 
 Script = Callable[[Any], Any]
 DURATION_MS = 7
@@ -29,11 +31,12 @@ class Hold:
 class ScriptedBus:
     """Runs `scripts[action id]`: a function from arguments to a result, a result, a `Response` or a `Hold`."""
 
-    def __init__(self, activations: Activations, start_ms: int) -> None:
+    settler: Settler
+
+    def __init__(self, start_ms: int) -> None:
         self.scripts: dict[str, Any] = {}
         self.messages: list[ActivationMessage] = []
         self._stops: dict[str, tuple[str, asyncio.Event]] = {}
-        self._activations = activations
         self._now_ms = start_ms
         self._dispatched = asyncio.Event()
 
@@ -41,6 +44,10 @@ class ScriptedBus:
         """A clock that moves on with every look at it."""
         self._now_ms += 1
         return self._now_ms
+
+    def let_pass(self, ms: int) -> None:
+        """Some time goes by."""
+        self._now_ms += ms
 
     def dispatch(self, message: ActivationMessage) -> Awaitable[Activation]:
         self.messages.append(message)
@@ -80,8 +87,11 @@ class ScriptedBus:
         activation = self._activation(message, outcome if isinstance(outcome, Response) else answer(outcome))
         if stop.is_set():
             activation = cancelled(activation)
-        if message.is_stored:
-            await self._activations.put(stored(activation), settles=message.is_journaled)
+        if message.is_journaled:
+            ending = Ending(activation.response.outcome, has_begun=True, is_final=stop.is_set())
+            await self.settler.after(PendingAction(message), activation, ending)
+        elif message.is_stored:
+            await self.settler.store(activation)
         return activation
 
     def _activation(self, message: ActivationMessage, response: Response) -> Activation:

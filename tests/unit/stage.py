@@ -10,7 +10,10 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from sabayon.controller.app import create_app
+from sabayon.controller.deliverer import Deliverer
 from sabayon.controller.services import Services
+from sabayon.delivery.agenda import Agenda
+from sabayon.delivery.settling import Settler
 from sabayon.entity.action import Action
 from sabayon.entity.exec import Exec
 from sabayon.entity.identity import Identity, new_identity
@@ -41,7 +44,9 @@ class Stage:
 
     def __init__(self, limits: SystemLimits, own: NamespaceLimits, store: MemoryStore | None = None) -> None:
         self.store = store or MemoryStore()
-        self.bus = ScriptedBus(self.store.activations, START_MS)
+        self.bus = ScriptedBus(START_MS)
+        agenda = Agenda()
+        self.bus.settler = Settler(self.store.activations, self.store.journal, agenda, self.bus.now_ms)
         self.acme = replace(new_identity("acme", "acme-dev"), limits=own)
         self.other = new_identity("other", "other-dev")
         self.services = Services(
@@ -49,18 +54,50 @@ class Stage:
             activations=self.store.activations,
             journal=self.store.journal,
             keys=self.store.keys,
+            dead_letters=self.store.dead_letters,
             identities=self.store.identities,
             bus=self.bus,
+            settler=self.bus.settler,
+            agenda=agenda,
             manifest=MANIFEST,
             limits=limits,
             now_ms=self.bus.now_ms,
         )
         self.client = AsgiClient(create_app(self.services))
+        self.deliverer: Deliverer | None = None
 
     async def open(self) -> Stage:
         for identity in (self.acme, self.other):
             await self.store.identities.put(identity)
         return self
+
+    async def take_up(self) -> None:
+        """Start to take up what waits in the journal, and have it taken up that is due."""
+        self.deliverer = Deliverer(self.services)
+        await self.deliverer.start()
+        await self._taken()
+
+    async def later(self, hours: float) -> None:
+        """That time goes by, and what was due meanwhile has come to the end of an attempt."""
+        self.bus.let_pass(round(hours * 3_600_000))
+        self.services.agenda.call()
+        await self._taken()
+        await self.services.running.drain()
+
+    async def _taken(self) -> None:
+        """Until nothing that is due waits any more."""
+        for _ in range(1000):
+            waiting = await self.services.journal.waiting()
+            if not any(due_ms <= self.bus.now_ms() for due_ms in waiting.values()):
+                return
+            await asyncio.sleep(0)
+        raise AssertionError("what is due is not taken up")
+
+    async def close(self) -> None:
+        """End what has been started, after what is under way."""
+        await asyncio.wait_for(self.services.running.drain(), 5)
+        if self.deliverer is not None:
+            await self.deliverer.aclose()
 
     async def request(
         self,
@@ -205,4 +242,4 @@ def on_stage_with(
 async def _play(test: Test, limits: SystemLimits, own: NamespaceLimits) -> None:
     stage = await Stage(limits, own).open()
     await test(stage)
-    await asyncio.wait_for(stage.services.running.drain(), 5)
+    await stage.close()

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from sabayon.entity.activation import Outcome
@@ -338,11 +339,24 @@ def test_an_activation_that_the_end_interrupts_says_so_and_does_not_blame_its_ac
 @on_stage
 async def test_what_is_journaled_and_has_not_started_at_the_end_is_left_for_the_next_start(stage: Stage) -> None:
     stage.driver.on_run = never
-    running, waiting = (stage.accept(is_journaled=True) for _ in range(2))
+    annotations = (parameter("delivery", "at-most-once"),)
+    once = replace(stage.action, annotations=annotations, exec=replace(stage.action.exec, code=UNSET))
+    running, waiting = (stage.accept(is_journaled=True, action=once) for _ in range(2))
     await stage.driver.is_asked.wait()
     await stage.invoker.aclose()
     assert await stage.activations.read("acme", (await running).activation_id) is not None
     assert await stage.activations.read("acme", (await waiting).activation_id) is None
+
+
+@on_stage
+async def test_what_is_journaled_and_runs_at_the_end_is_tried_again_at_the_next_start(stage: Stage) -> None:
+    stage.driver.on_run = never
+    running = stage.accept(is_journaled=True)
+    await stage.driver.is_asked.wait()
+    await stage.invoker.aclose()
+    assert await stage.activations.read("acme", (await running).activation_id) is None
+    [(entry, is_held)] = stage.store.journal.rows.values()
+    assert (entry.activation_id, entry.attempts, is_held) == ((await running).activation_id, 1, False)
 
 
 @on_stage

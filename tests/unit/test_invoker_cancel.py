@@ -191,7 +191,7 @@ async def test_what_waits_for_the_store_has_ended_already(stage: Stage) -> None:
 
 @on_stage
 async def test_what_was_cancelled_while_the_platform_stops_does_not_run_at_the_next_start(stage: Stage) -> None:
-    await stage.store.journal.append(ID, b"entry")
+    await stage.store.journal.append(ID, b"entry", namespace="acme")
     stage.driver.on_run = never
     stage.accept()
     stage.accept()

@@ -154,9 +154,10 @@ async def test_what_waits_for_the_code_to_be_loaded_at_the_end_and_is_journaled_
     first, *others = overlapping(stage, is_journaled=True)
     await stage.driver.is_asked.wait()
     await stage.invoker.aclose()
-    assert await stage.activations.read("acme", (await first).activation_id) is not None
-    for future in others:
+    for future in (first, *others):
         assert await stage.activations.read("acme", (await future).activation_id) is None
+    [(entry, is_held)] = stage.store.journal.rows.values()
+    assert (entry.activation_id, entry.attempts, is_held) == ((await first).activation_id, 1, False)
 
 
 @on_stage

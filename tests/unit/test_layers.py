@@ -15,10 +15,11 @@ ROOMS = {
     "store": {"entity", "settings"},
     "bus": {"entity"},
     "balancer": {"bus", "entity", "runtimes"},
+    "delivery": {"bus", "store", "entity"},
     "sandbox": {"runtimes"},
     "runtimes": set(),
-    "invoker": {"sandbox", "runtimes", "bus", "store", "entity"},
-    "controller": {"balancer", "bus", "store", "entity", "runtimes"},
+    "invoker": {"sandbox", "runtimes", "delivery", "bus", "store", "entity"},
+    "controller": {"balancer", "delivery", "bus", "store", "entity", "runtimes"},
     "client": {"entity"},
     "cli": {"client", "entity"},
     "provider": {"client", "entity"},
@@ -31,7 +32,7 @@ ROOMS = {
     "messages": set(),
     "errors": set(),
 }
-ASSEMBLY = {"standalone", "__main__", "admin", "admin_limits", "bootstrap", "doctor", "__init__"}
+ASSEMBLY = {"standalone", "__main__", "admin", "admin_letters", "admin_limits", "bootstrap", "doctor", "__init__"}
 DRIVERS = {"sabayon.store.sqlite", "sabayon.store.memory", "sabayon.bus.memory", "sabayon.sandbox.native"}
 PURE = (
     "balancer/balancer.py",
@@ -46,10 +47,14 @@ PURE = (
     "balancer/sharding.py",
     "balancer/trial.py",
     "balancer/warm.py",
+    "delivery/decision.py",
+    "delivery/letters.py",
+    "delivery/report.py",
     "doctor/findings.py",
     "doctor/isolation.py",
     "doctor/report.py",
     "doctor/service.py",
+    "entity/delivery.py",
     "invoker/instructions.py",
     "invoker/inventory.py",
     "invoker/keepalive.py",

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sabayon.invoker.logs import format_line, format_logs
+from sabayon.entity.logline import format_line
+from sabayon.invoker.logs import format_logs
 from sabayon.sandbox.base import LogLine, Logs
 
 HELLO_NS = 1_525_662_221_119_478_000

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
+import msgspec
 from msgspec import Raw
 
-from sabayon.controller.journal import recover
-from sabayon.controller.pending import PendingFire, encode_pending
+from sabayon.delivery.pending import PendingFire, encode_pending
+from sabayon.entity.delivery import History
 from sabayon.entity.limits import NamespaceLimits, SystemLimits
 from sabayon.entity.trigger import Trigger
-from sabayon.store.memory import MemoryJournal
 from tests.unit.scripted_bus import Hold
 from tests.unit.stage import START_MS, Stage, annotation, on_stage
 
@@ -38,10 +37,13 @@ async def test_an_accepted_action_runs_again_with_the_same_arguments_and_id(stag
     activation_id = await accepted(stage, "_/actions/a", {"x": 1.50})
     again = killed(stage)
     again.bus.scripts["acme/a"] = {"done": True}
-    await recover(again.services)
-    await again.services.running.drain()
-    assert (await again.record(activation_id))["response"]["result"] == {"done": True}
-    assert again.bus.messages == stage.bus.messages
+    await again.take_up()
+    await again.close()
+    record = await again.record(activation_id)
+    assert record["response"]["result"] == {"done": True}
+    assert annotation(record, "attempts") == 2
+    second = History(attempt=2)
+    assert again.bus.messages == [msgspec.structs.replace(m, history=second) for m in stage.bus.messages]
     assert not await again.store.journal.pending()
     hold.release.set()
 
@@ -54,7 +56,8 @@ async def test_an_interrupted_sequence_ends_with_a_record_that_says_so(stage: St
     await stage.sequence("acme/p/s", "/acme/a")
     activation_id = await accepted(stage, "_/actions/b/s", {})
     again = killed(stage)
-    await recover(again.services)
+    await again.take_up()
+    await again.close()
     record = await again.record(activation_id)
     assert record["response"] == {
         "result": {"error": "The platform stopped before the action finished."},
@@ -83,8 +86,8 @@ async def test_a_fire_without_a_record_is_fired_again(stage: Stage) -> None:
         transaction_id="t",
         trigger=document.entity,
     )
-    await stage.store.journal.append(FIRE, encode_pending(fire))
-    await recover(stage.services)
+    await stage.store.journal.append(FIRE, encode_pending(fire), namespace="acme", due_ms=START_MS)
+    await stage.take_up()
     await stage.services.running.drain()
     record = await stage.record(FIRE)
     assert (record["name"], len(record["logs"]), record["start"]) == ("t", 1, START_MS)
@@ -93,31 +96,28 @@ async def test_a_fire_without_a_record_is_fired_again(stage: Stage) -> None:
 
 
 @on_stage
-async def test_what_is_in_flight_or_has_its_record_is_left_alone(stage: Stage) -> None:
+async def test_what_is_accepted_while_the_journal_is_taken_up_runs_once(stage: Stage) -> None:
     await stage.action("acme/a", hold := Hold())
-    activation_id = await accepted(stage, "_/actions/a", {})
-    entry = (await stage.store.journal.pending())[activation_id]
-    await recover(stage.services)
-    assert stage.bus.ran() == ["a"]
+    await stage.action("acme/b")
+    await stage.take_up()
+    await accepted(stage, "_/actions/a", {})
+    await accepted(stage, "_/actions/b?delay=60", {})
+    stage.bus.let_pass(60_000)
+    stage.services.agenda.call()
+    await stage.bus.dispatches(2)
+    assert stage.bus.ran() == ["a", "b"]
     hold.release.set()
-    await stage.services.running.drain()
-    await stage.store.journal.append(activation_id, entry)
-    await recover(stage.services)
-    assert stage.bus.ran() == ["a"]
 
 
 @on_stage
 async def test_an_entry_that_cannot_be_read_does_not_hide_the_others(stage: Stage) -> None:
     await stage.action("acme/a", hold := Hold())
     activation_id = await accepted(stage, "_/actions/a", {})
-    (entry,) = (await stage.store.journal.pending()).values()
+    await stage.store.journal.append(FIRE, b'{"kind":"future"}', namespace="acme", due_ms=0)
     again = killed(stage)
-    again.store.journal = MemoryJournal()
-    for key, value in ((FIRE, b'{"kind":"future"}'), (activation_id, entry)):
-        await again.store.journal.append(key, value)
-    again.services = dataclasses.replace(again.services, journal=again.store.journal)
-    await recover(again.services)
+    await again.take_up()
+    await again.bus.dispatches(1)
     assert again.bus.ran() == ["a"]
     hold.release.set()
     again.bus.scripts.clear()
-    await again.services.running.drain()
+    assert activation_id in await again.store.journal.pending()

@@ -51,6 +51,30 @@ async def test_who_waits_for_the_result_gets_the_record(stage: Stage) -> None:
 
 
 @on_stage
+async def test_what_waits_for_its_time_is_ended_and_never_runs(stage: Stage) -> None:
+    await stage.action("acme/a")
+    await stage.sequence("acme/s", "/acme/a")
+    for name in ("a", "s"):
+        activation_id = (await stage.invoke(name, {}, "delay=60")).json["activationId"]
+        answer = await stage.request("DELETE", f"_/activations/{activation_id}")
+        assert (answer.status, answer.json["response"]) == (200, CANCELLED)
+        assert annotation(answer.json, "cancelled") is True
+        assert (await stage.request("DELETE", f"_/activations/{activation_id}")).status == 409
+    assert not await stage.store.journal.pending()
+    assert stage.bus.ran() == []
+
+
+@on_stage
+async def test_what_is_to_be_retried_is_not_when_it_was_cancelled_and_no_destination_is_told(stage: Stage) -> None:
+    await stage.action("acme/a", Hold(), annotations={"retries": 3, "on-failure": "t"})
+    activation_id = await start(stage, "a")
+    await stage.request("DELETE", f"_/activations/{activation_id}")
+    await stage.services.running.drain()
+    assert not await stage.store.journal.pending()
+    assert stage.bus.ran() == ["a"]
+
+
+@on_stage
 async def test_what_has_finished_is_a_conflict_that_says_so(stage: Stage) -> None:
     await stage.action("acme/a")
     record = await stage.blocking_record("a")

@@ -44,6 +44,17 @@ async def test_the_same_key_gives_the_first_activation_whoever_waits_for_it(stag
 
 
 @on_stage
+async def test_a_delayed_invocation_is_one_however_often_it_is_asked_for(stage: Stage) -> None:
+    await stage.action("acme/a")
+    first, again = [await invoke(stage, query="delay=60") for _ in range(2)]
+    assert (first.status, again.json) == (202, first.json)
+    assert stage.bus.ran() == []
+    assert list(await stage.store.journal.pending()) == [first.json["activationId"]]
+    other = await invoke(stage, query="delay=61")
+    assert (other.status, other.error) == (409, ANOTHER)
+
+
+@on_stage
 async def test_a_blocking_answer_is_the_same_with_and_without_a_key(stage: Stage) -> None:
     await stage.action("acme/a", {"done": 1})
     await stage.action("acme/fails", {"error": "x"})

@@ -29,7 +29,8 @@ def too_many_at_once(count: int, allowed: int) -> str:
 
 def check(answer: Answer, status: int, text: str) -> None:
     assert (answer.status, answer.json) == (status, {"code": answer.headers["x-request-id"], "error": text})
-    assert "retry-after" not in answer.headers
+    assert ("retry-after" in answer.headers) is (status == 429)
+    assert 1 <= int(answer.headers.get("retry-after", "1")) <= 60
 
 
 def wait_for_the_next_minute(stage: Stage) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from sabayon.entity.action import Action
 from sabayon.entity.activation import Activation
+from sabayon.entity.delivery import FIRST, History
 from sabayon.entity.identity import Identity
 
 
@@ -24,10 +25,13 @@ class ActivationMessage(msgspec.Struct, frozen=True, kw_only=True):
     arguments: JSON text, the merged `value` of the runtime contract, without init-only parameters.
     environment: init-only parameters, converted to text.
     identity: the caller, in whose namespace the record is kept.
-    accepted_ms: epoch ms when the request arrived; waiting time is counted from it.
+    accepted_ms: epoch ms when the request arrived, or when its delay was over; waiting time is counted from it.
     binding: `ns/binding` when the action was addressed through one.
+    history: of its earlier attempts; only what is journaled can have some.
     is_journaled: whether the journal holds this message until its record is stored.
     is_stored: whether a record is kept.
+    retry_of: the id of the dead letter that this is another try of.
+    sent: of what is journaled, the payload of the call where `arguments` are more than that.
     """
 
     accepted_ms: int
@@ -38,10 +42,13 @@ class ActivationMessage(msgspec.Struct, frozen=True, kw_only=True):
     blocking: bool
     cause: str | None = None
     environment: dict[str, str]
+    history: History = FIRST
     identity: Identity
     is_journaled: bool = False
     is_stored: bool = True
+    retry_of: str | None = None
     revision: int
+    sent: Raw | UnsetType = UNSET
     transaction_id: str
 
 
@@ -51,6 +58,7 @@ class Bus(Protocol):
     def dispatch(self, message: ActivationMessage) -> Awaitable[Activation]:
         """Have the message run. The result is the finished activation, logs included, its record already stored.
 
+        Of a journaled one the result may be that of an attempt after which it waits in the journal for another.
         Never raises for what happens to the action: every failure is an activation with its
         response class. Cancelling the returned awaitable does not cancel the run: `cancel` does.
         """

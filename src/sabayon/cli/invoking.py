@@ -20,14 +20,16 @@ def post_activation(
     is_result: bool,
     prefix: str,
     is_hinted: bool,
+    delay_s: int | None = None,
     key: str | None = None,
 ) -> Any:
     """The answer to an invocation. key: its idempotency key. Raises what `Session.call` raises."""
     ordered = {key: payload[key] for key in sorted(payload)}
+    delay = {} if delay_s is None else {"delay": delay_s}
     return session().call(
         "POST",
         f"actions/{name.quoted}",
-        query={"blocking": is_blocking, "result": is_result},
+        query={"blocking": is_blocking, "result": is_result, **delay},
         body=ordered,
         headers=key_header(key),
         namespace=name.namespace,

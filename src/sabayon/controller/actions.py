@@ -14,6 +14,7 @@ from sabayon.controller.components import check_sequence
 from sabayon.controller.entitlement import Right
 from sabayon.controller.execute_only import check_action_shown
 from sabayon.controller.http import Response, json_response, malformed
+from sabayon.controller.policies import check_policy
 from sabayon.controller.query import boolean, paging
 from sabayon.controller.resolve import resolve_action, resolve_package
 from sabayon.entity.action import Action, action_summary
@@ -95,6 +96,7 @@ async def put_action(call: Call) -> Response:
     shown = action
     if exec_ is None and document is not None:
         shown = msgspec.structs.replace(action, exec=(await _with_code(call, action, document.revision)).exec)
+    await check_policy(call, action, body.annotations or ())
     await call.services.artifacts.write([Put(action, document.revision if document else None)])
     return json_response(shown)
 

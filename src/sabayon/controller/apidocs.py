@@ -52,6 +52,7 @@ _INVOKE: Final = (
     _query("blocking", BOOLEAN),
     _query("result", BOOLEAN),
     _query("timeout", {"type": "integer", "minimum": 1, "maximum": 60000}),
+    _query("delay", {"type": "integer", "minimum": 0, "maximum": 86400}),
 )
 _KEY: Final = _header("Idempotency-Key", {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"})
 _REFUSALS: Final = {
@@ -122,6 +123,7 @@ def _paths() -> dict[str, Schema]:
         **_entity_paths("Triggers", "Trigger", "triggerName", "triggers"),
         **_entity_paths("Rules", "Rule", "ruleName", "rules"),
         **_activation_paths(),
+        **_dead_letter_paths(),
     }
     invoked = {200: {}, 202: ref("ActivationId")}
     for path in ("{actionName}", "{packageName}/{actionName}"):
@@ -147,6 +149,7 @@ def _paths() -> dict[str, Schema]:
         413,
         415,
         429,
+        503,
     )
     paths["/namespaces/{namespace}/rules/{ruleName}"]["post"] = _operation(
         "Rules",
@@ -174,6 +177,19 @@ def _activation_paths() -> dict[str, Schema]:
         f"{path}/{{activationId}}/logs": {"get": _operation(tag, "Read the logs", one, {200: ref("Logs")})},
         f"{path}/{{activationId}}/result": {
             "get": _operation(tag, "Read the result", one, {200: ref("ActivationResponse")})
+        },
+    }
+
+
+def _dead_letter_paths() -> dict[str, Schema]:
+    tag, one, letter = "Dead letters", (_NAMESPACE, _path("activationId", ID)), ref("DeadLetter")
+    path = "/namespaces/{namespace}/dead-letters"
+    return {
+        path: {"get": _operation(tag, "List dead letters", (_NAMESPACE, *_PAGE), {200: {}})},
+        f"{path}/{{activationId}}": {
+            "get": _operation(tag, "Read the dead letter", one, {200: letter}),
+            "post": _operation(tag, "Invoke its action again", one, {202: ref("ActivationId")}, 409, 429, 503),
+            "delete": _operation(tag, "Drop the dead letter", one, {200: letter}),
         },
     }
 

@@ -130,6 +130,23 @@ DEFINITIONS: Final[dict[str, Schema]] = {
         "response",
     ),
     "ActivationId": _object({"activationId": ID}, "activationId"),
+    "DeadLetter": _object(
+        {
+            "activationId": ID,
+            "action": STRING,
+            "attempts": INTEGER,
+            "buried": INTEGER,
+            "namespace": STRING,
+            "payload": {},
+            "reason": STRING,
+        },
+        "activationId",
+        "action",
+        "attempts",
+        "buried",
+        "namespace",
+        "reason",
+    ),
     "Logs": _object({"logs": array(STRING)}, "logs"),
     "Count": {"type": "object", "additionalProperties": INTEGER},
 }

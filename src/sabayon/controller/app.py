@@ -28,6 +28,7 @@ from sabayon.controller.entitlement import Entitlement
 from sabayon.controller.http import (
     JSON,
     FrameworkRejection,
+    Headers,
     Request,
     Response,
     error_response,
@@ -121,7 +122,8 @@ class App:
         except FrameworkRejection:
             raise
         except Rejection as rejection:
-            return error_response(rejection.status, rejection.text, request.transaction_id, has_cors=True)
+            headers = _retry_after(rejection.retry_after_s)
+            return error_response(rejection.status, rejection.text, request.transaction_id, headers, has_cors=True)
         except Exception as error:
             return _failure(error, request.transaction_id)
         return response._replace(has_cors=True)
@@ -235,6 +237,10 @@ def _check_accepted(response: Response, accept: str | None) -> None:
         raise FrameworkRejection(406, messages.NOT_ACCEPTABLE)
 
 
+def _retry_after(seconds: int | None) -> Headers:
+    return () if seconds is None else (("Retry-After", str(seconds)),)
+
+
 def _failure(error: Exception, transaction_id: str) -> Response:
     """The answer to what should not have happened, or not be seen."""
     if isinstance(error, PlainAnswer):
@@ -252,7 +258,8 @@ def _failure(error: Exception, transaction_id: str) -> Response:
     else:
         logger.error("tx=%s: unexpected failure", transaction_id, exc_info=error)
         status, text = 500, messages.INTERNAL_ERROR
-    return error_response(status, text, transaction_id, has_cors=True)
+    headers = _retry_after(1 if status == 503 else None)
+    return error_response(status, text, transaction_id, headers, has_cors=True)
 
 
 def _log(scope: dict[str, Any], status: int, size: int, transaction_id: str, started: float) -> None:

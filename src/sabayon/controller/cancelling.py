@@ -11,6 +11,7 @@ from sabayon.controller.call import Call
 from sabayon.controller.http import Response, raw_json_response
 from sabayon.controller.invoke import accepted_response
 from sabayon.controller.services import Services
+from sabayon.controller.waiting import cancel_waiting
 from sabayon.errors import Rejection
 
 RECORD_S: Final = 60.0
@@ -39,12 +40,13 @@ async def cancel_activation(call: Call) -> Response:
 async def cancel(services: Services, namespace: str, activation_id: str) -> bool:
     """Stop an activation of `namespace`; whether it had not ended yet. Its record comes soon, and says so.
 
-    A sequence or a composition starts no further component, and the one that runs is cancelled too. What is in the
-    journal alone, waiting for its time, is to be asked last: it may have begun to run until then.
+    A sequence or a composition starts no further component, and the one that runs is cancelled too. The journal, where
+    it may wait for its time, is asked last: it may have begun to run until then.
     """
     course = services.underway.find(namespace, activation_id)
     if course is None:
-        return await services.bus.cancel(namespace, activation_id)
+        is_stopped = await services.bus.cancel(namespace, activation_id)
+        return is_stopped or await cancel_waiting(services, namespace, activation_id)
     course.is_cancelled = True
     if course.component is not None:
         await cancel(services, namespace, course.component)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Final, NamedTuple
 
+from msgspec import UNSET
+
 from sabayon import messages
 from sabayon.bus.base import ActivationMessage
 from sabayon.controller.composite import (
@@ -25,8 +27,10 @@ from sabayon.controller.payload import Payload, inputs
 from sabayon.controller.resolve import Resolved, resolve_action
 from sabayon.controller.sequence import run_sequence
 from sabayon.controller.services import Services
+from sabayon.delivery.decision import Ending
+from sabayon.delivery.pending import PendingComposite
 from sabayon.entity.action import Action
-from sabayon.entity.activation import Activation, Response, cancelled, cancelled_response, new_activation_id, stored
+from sabayon.entity.activation import Activation, Response, cancelled, cancelled_response, new_activation_id
 from sabayon.entity.identity import Identity
 from sabayon.entity.names import EntityName
 from sabayon.errors import Rejection
@@ -48,21 +52,21 @@ class Caller(NamedTuple):
 
 
 class Invocation(NamedTuple):
-    """A call that has passed all checks. accepted_ms: when the request arrived."""
+    """A call that has passed all checks. accepted_ms: when the request arrived.
+
+    delay_ms: until it is due. retry_of: the id of the dead letter that it takes the place of.
+    """
 
     activation_id: str
     resolved: Resolved
     payload: Payload
     accepted_ms: int
+    delay_ms: int = 0
+    retry_of: str | None = None
 
     @property
     def is_composite(self) -> bool:
-        return is_composite(self.resolved.action)
-
-
-def is_composite(action: Action) -> bool:
-    """Whether the controller runs `action` itself, as activations of other actions."""
-    return action.exec.is_sequence or action.is_conductor
+        return self.resolved.action.is_composite
 
 
 async def check_components(caller: Caller, sequence: Action) -> None:
@@ -78,7 +82,7 @@ def message_of(
     action, revision, binding = invocation.resolved
     arguments, environment = inputs(action.parameters, invocation.payload)
     return ActivationMessage(
-        accepted_ms=invocation.accepted_ms,
+        accepted_ms=invocation.accepted_ms + invocation.delay_ms,
         action=action,
         activation_id=invocation.activation_id,
         arguments=arguments,
@@ -89,7 +93,9 @@ def message_of(
         identity=caller.identity,
         is_journaled=is_journaled,
         is_stored=caller.is_stored,
+        retry_of=invocation.retry_of,
         revision=revision,
+        sent=invocation.payload.text if is_journaled and action.parameters else UNSET,
         transaction_id=caller.transaction_id,
     )
 
@@ -105,10 +111,11 @@ class Execution:
         """The caller's namespace."""
         return self._caller.identity.namespace
 
-    async def run_invocation(self, invocation: Invocation, *, settles: bool) -> Activation:
-        """Run a composite that was invoked directly. settles: whether its record settles a journal entry."""
-        frame = self._frame(invocation.activation_id, invocation.resolved, invocation.accepted_ms, None)
-        return (await self._complete(frame, invocation.payload, settles=settles)).activation
+    async def run_invocation(self, invocation: Invocation, work: PendingComposite | None = None) -> Activation:
+        """Run a composite that was invoked directly. work: what the journal has of it, if anything."""
+        accepted_ms = invocation.accepted_ms + invocation.delay_ms
+        frame = self._frame(invocation.activation_id, invocation.resolved, accepted_ms, None)
+        return (await self._complete(frame, invocation.payload, work)).activation
 
     async def find(self, name: EntityName) -> Resolved:
         """The action `name`, if the caller may run it. Raises ComponentRefused, Rejection."""
@@ -125,7 +132,7 @@ class Execution:
 
     async def run(self, resolved: Resolved, payload: Payload, parent: Frame) -> Finished:
         """Run a component of any kind. Raises ComponentTimeout, Cancelled, SabayonError."""
-        if not is_composite(resolved.action):
+        if not resolved.action.is_composite:
             return await self.run_code(resolved, payload, parent)
         frame = self._frame(new_activation_id(), resolved, self._caller.services.now_ms(), parent)
         parent.begin(frame.activation_id)
@@ -156,7 +163,7 @@ class Execution:
             budget=_budget(resolved.action, parent),
         )
 
-    async def _complete(self, frame: Frame, payload: Payload, *, settles: bool = False) -> Finished:
+    async def _complete(self, frame: Frame, payload: Payload, work: PendingComposite | None = None) -> Finished:
         """The run of a composite, which can be cancelled until its response is known."""
         caller, underway = self._caller, self._caller.services.underway
         underway.add(caller.identity.namespace, frame)
@@ -174,8 +181,11 @@ class Execution:
         )
         if is_cancelled:
             activation = cancelled(activation)
-        if caller.is_stored:
-            await caller.services.activations.put(stored(activation), settles=settles)
+        if work is not None:
+            ending = Ending(response.outcome, has_begun=True, is_final=is_cancelled)
+            await caller.services.settler.after(work, activation, ending)
+        elif caller.is_stored:
+            await caller.services.settler.store(activation)
         return Finished(activation, frame.trail.memory_mb)
 
     async def _respond(self, frame: Frame, payload: Payload) -> Response:

@@ -18,10 +18,10 @@ from sabayon.controller.http import Request, Response
 from sabayon.controller.idempotency import Keyed, keyed, once
 from sabayon.controller.invoke import accepted_response, caller_of, check_payload_size, read_payload
 from sabayon.controller.payload import Payload, parse_payload, payload_from
-from sabayon.controller.pending import PendingFire
-from sabayon.controller.submit import accept, append_entry, prepare
+from sabayon.controller.submit import accept, append_entry, check_load, prepare
 from sabayon.controller.throttle import Throttle
-from sabayon.entity.activation import Activation, Outcome, new_activation_id, stored
+from sabayon.delivery.pending import PendingFire
+from sabayon.entity.activation import Activation, Outcome, new_activation_id
 from sabayon.entity.activation import Response as ActivationResponse
 from sabayon.entity.limits import EffectiveLimits
 from sabayon.entity.names import EntityName
@@ -70,6 +70,7 @@ RuleOutcome = RuleAccepted | RuleRefused
 async def fire_trigger(call: Call) -> Response:
     """`POST triggers/{name}`: 202 and the id of the trigger's record, or 204 when no rule is active."""
     check_payload_size(call)
+    check_load(call.services)
     payload = read_payload(call)
     request = keyed(call, "triggers", payload)
     begin = partial(_begin, call, payload, request)
@@ -83,7 +84,7 @@ async def _begin(call: Call, payload: Payload, request: Keyed | None) -> str | N
     Where nothing runs no key is taken.
     """
     trigger = await _read_trigger(call)
-    if not any(rule.status == "active" for rule in trigger.attached().values()):
+    if not has_active_rule(trigger):
         return None
     fire = PendingFire(
         accepted_ms=call.request.accepted_ms,
@@ -100,13 +101,18 @@ async def _begin(call: Call, payload: Payload, request: Keyed | None) -> str | N
     return fire.activation_id if request is None or earlier is None else request.same(earlier)
 
 
+def has_active_rule(trigger: Trigger) -> bool:
+    """Whether a fire of `trigger` would do anything."""
+    return any(rule.status == "active" for rule in trigger.attached().values())
+
+
 async def run_fire(firing: Firing, fire: PendingFire) -> None:
     """Submit all invocations of `fire`, then write its record."""
     payload = _rule_payload(fire)
     rules = fire.trigger.attached().items()
     outcomes = await asyncio.gather(*(_try_rule(firing, rule, attached, payload) for rule, attached in rules))
     if firing.caller.is_stored:
-        await firing.caller.services.activations.put(stored(fire_record(fire, outcomes)), settles=True)
+        await firing.caller.services.settler.settle_fire(fire_record(fire, outcomes))
 
 
 def fire_record(fire: PendingFire, outcomes: list[RuleOutcome]) -> Activation:
@@ -126,7 +132,7 @@ def fire_record(fire: PendingFire, outcomes: list[RuleOutcome]) -> Activation:
 async def _accept(firing: Firing, fire: PendingFire, claim: Claim | None) -> Claim | None:
     """Take it on for good, unless an earlier claim has its key, which is the result then."""
     services = firing.caller.services
-    if firing.caller.is_stored and (earlier := await append_entry(services, fire.activation_id, fire, claim)):
+    if firing.caller.is_stored and (earlier := await append_entry(services, fire, claim)):
         return earlier
     services.running.adopt(fire.activation_id, run_fire(firing, fire))
     return None

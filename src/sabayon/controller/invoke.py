@@ -20,13 +20,14 @@ from sabayon.controller.idempotency import Keyed, keyed, once
 from sabayon.controller.payload import Payload, parse_payload
 from sabayon.controller.query import boolean
 from sabayon.controller.recorded import as_answered, recorded_response
-from sabayon.controller.submit import accept, prepare, start
+from sabayon.controller.submit import accept, check_load, prepare, start
 from sabayon.entity.activation import Activation, record_without_logs
 from sabayon.entity.names import EntityName
 from sabayon.errors import Rejection
 
 ACTIVATION_ID_HEADER: Final = "x-openwhisk-activation-id"
 MAX_WAIT_MS: Final = 60_000
+MAX_DELAY_S: Final = 24 * 3600
 
 
 class _Options(NamedTuple):
@@ -35,20 +36,25 @@ class _Options(NamedTuple):
     blocking: bool
     only_result: bool
     timeout_ms: int
+    delay_ms: int
 
 
 async def invoke_action(call: Call) -> Response:
     """`POST actions/[{package}/]{name}`: 202 at once, or when it is over 200, 502 or 500 by the class of its end."""
     check_payload_size(call)
     options = _read_options(call)
+    if not options.blocking:
+        check_load(call.services)
     payload = read_payload(call)
     caller = caller_of(call)
+    if options.delay_ms and not caller.is_stored:
+        raise Rejection(400, messages.DELAY_WITHOUT_RECORDS)
     if (request := keyed(call, "actions", payload)) is not None:
         return await _invoke_once(call, request, payload, options)
     invocation = await prepare(caller, _addressed(call), payload, call.request.accepted_ms)
     release = call.slot.take()
     if not options.blocking:
-        await accept(caller, invocation, release)
+        await accept(caller, invocation._replace(delay_ms=options.delay_ms), release)
         return accepted_response(invocation.activation_id)
     activation = await call.services.running.outcome_within(start(caller, invocation, release), options.timeout_ms)
     if activation is None:
@@ -65,6 +71,7 @@ async def _invoke_once(call: Call, request: Keyed, payload: Payload, options: _O
         release = partial(call.throttle.release, call.identity)
         try:
             invocation = await prepare(caller, _addressed(call), payload, call.request.accepted_ms)
+            invocation = invocation._replace(delay_ms=options.delay_ms)
         except BaseException:
             release()
             raise
@@ -113,9 +120,12 @@ def _addressed(call: Call) -> EntityName:
 def _read_options(call: Call) -> _Options:
     query = call.request.query
     if not query:
-        return _Options(False, False, MAX_WAIT_MS)
+        return _Options(False, False, MAX_WAIT_MS, 0)
     blocking, only_result = boolean(query, "blocking", False), boolean(query, "result", False)
-    return _Options(blocking, only_result, _wait_ms(query.get("timeout")))
+    timeout_ms, delay_ms = _wait_ms(query.get("timeout")), _delay_ms(query.get("delay"))
+    if blocking and "delay" in query:
+        raise malformed_query("delay", messages.DELAY_BLOCKING)
+    return _Options(blocking, only_result, timeout_ms, delay_ms)
 
 
 def _wait_ms(text: str | None) -> int:
@@ -124,6 +134,14 @@ def _wait_ms(text: str | None) -> int:
     if text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= MAX_WAIT_MS:
         return int(text)
     raise malformed_query("timeout", messages.TIMEOUT_OUT_OF_RANGE)
+
+
+def _delay_ms(text: str | None) -> int:
+    if text is None:
+        return 0
+    if text.isascii() and text.isdigit() and len(text) <= 9 and int(text) <= MAX_DELAY_S:
+        return int(text) * 1000
+    raise malformed_query("delay", messages.DELAY_OUT_OF_RANGE)
 
 
 def _completed_response(activation: Activation, options: _Options, *, has_logs: bool) -> Response:

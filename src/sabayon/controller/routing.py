@@ -20,6 +20,12 @@ from sabayon.controller.activations import (
 )
 from sabayon.controller.call import Call
 from sabayon.controller.cancelling import cancel_activation
+from sabayon.controller.dead_letters import (
+    delete_dead_letter,
+    list_dead_letters,
+    read_dead_letter,
+    retry_dead_letter,
+)
 from sabayon.controller.entitlement import Entitlement, Right
 from sabayon.controller.fire import fire_trigger
 from sabayon.controller.http import Response, no_route
@@ -46,7 +52,7 @@ class Route(NamedTuple):
 
     @property
     def is_invocation(self) -> bool:
-        return self.handler is invoke_action
+        return self.handler in (invoke_action, retry_dead_letter)
 
     @property
     def is_fire(self) -> bool:
@@ -70,6 +76,7 @@ _LISTS: Final[dict[str, Handler]] = {
     "triggers": list_triggers,
     "rules": list_rules,
     "activations": list_activations,
+    "dead-letters": list_dead_letters,
     "limits": read_limits,
 }
 _ENTITIES: Final[dict[str, dict[str, Handler]]] = {
@@ -83,6 +90,11 @@ _ACTIVATION_PARTS: Final[dict[tuple[str, ...], Handler]] = {
     ("",): read_activation,
     ("logs",): read_activation_logs,
     ("result",): read_activation_result,
+}
+_DEAD_LETTERS: Final[dict[str, Handler]] = {
+    "GET": read_dead_letter,
+    "POST": retry_dead_letter,
+    "DELETE": delete_dead_letter,
 }
 
 
@@ -100,6 +112,8 @@ def find_route(method: str, segments: tuple[str, ...], own_namespace: str) -> Ro
         return _listing(method, _LISTS[collection], collection, _namespace(segments[1], own_namespace))
     if collection == "activations":
         return _activation(method, _namespace(segments[1], own_namespace), rest)
+    if collection == "dead-letters":
+        return _dead_letter(method, _namespace(segments[1], own_namespace), rest)
     if collection == "limits":
         if method != "GET":
             raise no_route()
@@ -120,6 +134,13 @@ def _activation(method: str, namespace: str, rest: tuple[str, ...]) -> Route:
     elif method != "GET" or handler is None:
         raise no_route()
     return Route(handler, "activations", namespace, (check_activation_id(rest[0]),), Right(method))
+
+
+def _dead_letter(method: str, namespace: str, rest: tuple[str, ...]) -> Route:
+    handler = _DEAD_LETTERS.get(method)
+    if handler is None or len(rest) != 1:
+        raise no_route()
+    return Route(handler, "dead-letters", namespace, (check_activation_id(rest[0]),), Right(method))
 
 
 def _entity(method: str, collection: str, namespace: str, own_namespace: str, rest: tuple[str, ...]) -> Route:

@@ -25,7 +25,8 @@ class Minute:
             self._counts.clear()
         count = self._counts[identity.uuid] = self._counts.get(identity.uuid, 0) + 1
         if count > allowed:
-            raise Rejection(429, messages.rate_exceeded(count, allowed))
+            next_minute_s = -(-(MINUTE_MS - now_ms % MINUTE_MS) // 1000)
+            raise Rejection(429, messages.rate_exceeded(count, allowed), retry_after_s=next_minute_s)
 
 
 class Throttle:
@@ -49,7 +50,8 @@ class Throttle:
         """Take a place among the invocations in flight. Raises Rejection 429, having taken none."""
         in_flight = self._in_flight.get(identity.uuid, 0)
         if in_flight >= limits.concurrent_invocations:
-            raise Rejection(429, messages.concurrency_exceeded(in_flight, limits.concurrent_invocations))
+            text = messages.concurrency_exceeded(in_flight, limits.concurrent_invocations)
+            raise Rejection(429, text, retry_after_s=1)
         self._in_flight[identity.uuid] = in_flight + 1
 
     def release(self, identity: Identity) -> None:

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import msgspec
 
+from sabayon.entity.delivery import MalformedPolicy, Policy, parse_policy
 from sabayon.entity.exec import Exec
 from sabayon.entity.limits import ActionLimits
 from sabayon.entity.names import EntityName
@@ -46,6 +47,22 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def egress(self) -> str | None:
         """What its container may reach at most, as its author says; None when that is left to the platform."""
         return str(find(self.annotations, "egress")) if has(self.annotations, "egress") else None
+
+    @cached_property
+    def is_composite(self) -> bool:
+        """Whether it is made of other actions, which the controller runs."""
+        return self.exec.is_sequence or self.is_conductor
+
+    @cached_property
+    def policy(self) -> Policy:
+        """How its non-blocking activations are delivered; standard if its annotations say nothing sensible.
+
+        They are checked when they are written, but those of actions from before that may be anything.
+        """
+        try:
+            return parse_policy(self.annotations, is_composite=self.is_composite)
+        except MalformedPolicy:
+            return parse_policy((), is_composite=self.is_composite)
 
     @cached_property
     def dependencies(self) -> str:

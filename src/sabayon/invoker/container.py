@@ -12,6 +12,7 @@ from sabayon import messages
 from sabayon.bus.base import ActivationMessage
 from sabayon.entity.action import Action
 from sabayon.entity.activation import Outcome, Response, error_response
+from sabayon.entity.delivery import FIRST
 from sabayon.entity.limits import MB
 from sabayon.invoker.code import CodeStore
 from sabayon.invoker.outcome import Limits, died, init_failure, run_response, timed_out
@@ -33,13 +34,17 @@ NUMBERS = 2**32 - 1
 
 
 class Ended(NamedTuple):
-    """How a run ended. is_usable: whether the container may run again. times is None when nothing was started."""
+    """How a run ended. is_usable: whether the container may run again. times is None when nothing was started.
+
+    is_unclear: something may have been started all the same.
+    """
 
     response: Response
     logs: Logs
     times: Times | None
     is_timeout: bool
     is_usable: bool
+    is_unclear: bool = False
 
 
 class _Opened(NamedTuple):
@@ -79,6 +84,7 @@ class _Context(msgspec.Struct, omit_defaults=True):
     transaction_id: str
     deadline: str
     api_key: str | None = None
+    attempt: str | None = None
 
 
 _encoder = msgspec.json.Encoder()
@@ -103,6 +109,7 @@ class Container:
         self._is_doomed = False
         self._is_suspended = False
         self._reason: str | None = None
+        self._attempt = FIRST.attempt
         self._measured = float("-inf")
         self._held_mb = spec.memory_mb
         self._phases: dict[str, _Phase] = {}
@@ -279,7 +286,7 @@ class Container:
         started, is_timeout = time.monotonic(), False
         self._phases[message.activation_id] = _Phase(number, started_ms, started, init_ms, False)
         try:
-            reply = await sandbox.run(run_body(message), limits.timeout_ms / 1000, number)
+            reply = await sandbox.run(self._run_body(message), limits.timeout_ms / 1000, number)
             elapsed_ms = (time.monotonic() - started) * 1000
             is_timeout = elapsed_ms >= limits.timeout_ms
             response = run_response(reply, elapsed_ms, limits)
@@ -293,6 +300,11 @@ class Container:
         logs = sandbox.take_logs(number)
         is_usable = response.outcome <= Outcome.APPLICATION_ERROR and not logs.is_truncated and self._reason is None
         return Ended(response, logs, times, is_timeout, is_usable)
+
+    def _run_body(self, message: ActivationMessage) -> bytes:
+        """A first attempt is not told, unless another one was before it in this container: init has done that."""
+        before, self._attempt = self._attempt, message.history.attempt
+        return run_body(message, tells_attempt=before != self._attempt or self._attempt != FIRST.attempt)
 
     def _died(self, error: SandboxDied, *, during_init: bool) -> Response:
         """The action's doing, unless the container was destroyed."""
@@ -316,18 +328,19 @@ def init_body(message: ActivationMessage, code: str | None) -> bytes:
         name=action.name,
         main=action.exec.main or "main",
         binary=action.exec.is_binary,
-        env={**message.environment, **system},
+        env={**message.environment, **system, "__OW_ATTEMPT": str(FIRST.attempt)},
         code=code,
     )
     return _encoder.encode({"value": value})
 
 
-def run_body(message: ActivationMessage) -> bytes:
+def run_body(message: ActivationMessage, *, tells_attempt: bool) -> bytes:
     """The contract's `/run` body; the arguments go in as they are."""
-    return b'{"value":' + bytes(message.arguments) + b"," + _encoder.encode(_context(message))[1:]
+    attempt = str(message.history.attempt) if tells_attempt else None
+    return b'{"value":' + bytes(message.arguments) + b"," + _encoder.encode(_context(message, attempt))[1:]
 
 
-def _context(message: ActivationMessage) -> _Context:
+def _context(message: ActivationMessage, attempt: str | None = None) -> _Context:
     action = message.action
     return _Context(
         namespace=message.identity.namespace,
@@ -337,6 +350,7 @@ def _context(message: ActivationMessage) -> _Context:
         transaction_id=message.transaction_id,
         deadline=str(_now_ms() + action.limits.timeout),
         api_key=message.identity.auth_key if action.exposes_api_key else None,
+        attempt=attempt,
     )
 
 

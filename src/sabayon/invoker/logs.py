@@ -1,11 +1,10 @@
-"""Log lines as the contract writes them: a padded timestamp, the stream, the text."""
+"""What a run printed, as the lines of its record."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from sabayon import messages
 from sabayon.entity.limits import MB
+from sabayon.entity.logline import format_line
 from sabayon.sandbox.base import Logs
 
 
@@ -19,10 +18,3 @@ def format_logs(logs: Logs, *, limit_mb: int, now_ns: int, is_unreliable: bool) 
     if is_unreliable:
         lines.append(format_line(now_ns, "stderr", messages.LOGS_MAY_BE_MISSING))
     return tuple(lines)
-
-
-def format_line(time_ns: int, stream: str, text: str) -> str:
-    """One line: nanosecond timestamp in 30 columns, stream, text."""
-    seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
-    stamp = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{stamp}.{nanoseconds:09d}Z {stream}: {text}"

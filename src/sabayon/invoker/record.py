@@ -9,8 +9,6 @@ from sabayon.bus.base import ActivationMessage
 from sabayon.entity.activation import Activation, Response
 from sabayon.entity.parameters import Parameter, parameter
 
-UNKNOWN_KIND = "unknown"
-
 _parameter = lru_cache(4096, typed=True)(parameter)
 """Most annotations of an action's records are the same in all of them."""
 
@@ -36,12 +34,6 @@ def record_of(
 ) -> Activation:
     """The record of a run that reached a container."""
     return _record(message, response, logs, times, tuple(_annotations(message, times, is_timeout=is_timeout)))
-
-
-def record_without_run(message: ActivationMessage, response: Response, now_ms: int) -> Activation:
-    """The record of an activation that ended before there was a container for it: no duration, kind unknown."""
-    path, kind = parameter("path", message.action.entity_name.id), parameter("kind", UNKNOWN_KIND)
-    return _record(message, response, (), Times(now_ms, 0, None, 0), (path, kind, *_origin(message)))
 
 
 def _record(
@@ -83,7 +75,3 @@ def _annotations(message: ActivationMessage, times: Times, *, is_timeout: bool) 
     if message.binding is not None:
         annotations.append(_parameter("binding", message.binding))
     return annotations
-
-
-def _origin(message: ActivationMessage) -> list[Parameter]:
-    return [] if message.cause is None else [_parameter("causedBy", "sequence")]

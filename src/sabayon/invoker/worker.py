@@ -10,26 +10,21 @@ from typing import Any, Final, NamedTuple
 
 from sabayon import messages
 from sabayon.bus.base import ActivationMessage
-from sabayon.entity.activation import (
-    Activation,
-    Outcome,
-    Response,
-    cancelled,
-    cancelled_response,
-    error_response,
-    stored,
-)
+from sabayon.delivery.decision import Ending
+from sabayon.delivery.pending import PendingAction
+from sabayon.delivery.report import record_without_run
+from sabayon.delivery.settling import Settler
+from sabayon.entity.activation import Activation, Outcome, Response, cancelled, cancelled_response, error_response
 from sabayon.entity.limits import EffectiveLimits, SystemLimits, effective_limits, limits_out_of_bounds
 from sabayon.entity.manifest import BLACKBOX
 from sabayon.errors import SabayonError
 from sabayon.invoker.code import CodeStore, CodeUnavailable
 from sabayon.invoker.container import Container, Ended, concurrency_of
 from sabayon.invoker.instructions import Create, Instruction, Job, Key, Pause, Remove, Run
-from sabayon.invoker.keeping import RecordKeeper
 from sabayon.invoker.logs import format_logs
 from sabayon.invoker.outcome import Limits
 from sabayon.invoker.pool import MOST_CONTAINERS, Pool
-from sabayon.invoker.record import record_of, record_without_run
+from sabayon.invoker.record import record_of
 from sabayon.invoker.stem_cells import StemCells
 from sabayon.sandbox.base import (
     DependenciesUnusable,
@@ -40,7 +35,7 @@ from sabayon.sandbox.base import (
     SandboxSpec,
     SandboxUnavailable,
 )
-from sabayon.store.base import Activations, Artifacts
+from sabayon.store.base import Artifacts
 
 logger = logging.getLogger("sabayon.invoker")
 
@@ -68,7 +63,7 @@ class Invoker:
         self,
         driver: SandboxDriver,
         artifacts: Artifacts,
-        activations: Activations,
+        settler: Settler,
         *,
         memory_mb: int,
         keep_alive_s: float,
@@ -80,7 +75,7 @@ class Invoker:
         self._loop = asyncio.get_running_loop()
         self._driver = driver
         self._codes = CodeStore(artifacts)
-        self._keeper = RecordKeeper(activations)
+        self._settler = settler
         self._limits = limits
         self._memory_mb = memory_mb
         self._pool = Pool(
@@ -116,7 +111,8 @@ class Invoker:
         allowed = self._allowed(message)
         refusal = self._refusal(message, allowed)
         if refusal is not None:
-            self._spawn(self._settle(message, record_without_run(message, refusal, _now_ms())))
+            ending = Ending(refusal.outcome, has_begun=False, is_hopeless=True)
+            self._spawn(self._settle(message, record_without_run(message, refusal, _now_ms()), ending))
         else:
             action = message.action
             key = Key(message.identity.namespace, action.entity_name.id, message.revision)
@@ -149,7 +145,8 @@ class Invoker:
         self._carry_out(instructions)
         ended = Ended(cancelled_response(), logs, times, False, False)
         logger.info("activation %s tx=%s is cancelled", activation_id, message.transaction_id)
-        self._spawn(self._settle(message, cancelled(self._record(message, ended)), is_over=True))
+        ending = Ending(ended.response.outcome, has_begun=times is not None, is_final=True)
+        self._spawn(self._settle(message, cancelled(self._record(message, ended)), ending))
         return True
 
     def _refusal(self, message: ActivationMessage, allowed: EffectiveLimits) -> Response | None:
@@ -210,7 +207,8 @@ class Invoker:
         if ended is None:
             self._carry_out(self._pool.submit(job, time.monotonic()))
         else:
-            await self._settle(message, self._record(message, ended), is_over=ended.times is not None)
+            has_begun = ended.times is not None or ended.is_unclear
+            await self._settle(message, self._record(message, ended), Ending(ended.response.outcome, has_begun))
 
     def _leave(self, container_id: int, *, is_usable: bool) -> None:
         """An activation is in its container no longer."""
@@ -239,7 +237,8 @@ class Invoker:
             text = messages.INTERRUPTED if self._is_closing else messages.NO_RESOURCES
         except Exception:  # the supervisor of one activation: a defect of ours must end that one only
             logger.exception("activation %s tx=%s", message.activation_id, message.transaction_id)
-            text = messages.RUN_DIED
+            response = error_response(Outcome.WHISK_ERROR, messages.RUN_DIED)
+            return Ended(response, nothing, None, False, False, is_unclear=True)
         return Ended(error_response(Outcome.WHISK_ERROR, text), nothing, None, False, False)
 
     def _allowed(self, message: ActivationMessage) -> EffectiveLimits:
@@ -258,16 +257,20 @@ class Invoker:
         )
         return record_of(message, ended.response, logs, ended.times, is_timeout=ended.is_timeout)
 
-    async def _settle(self, message: ActivationMessage, activation: Activation, *, is_over: bool = False) -> None:
-        """Store the record, then tell who waits.
+    async def _settle(self, message: ActivationMessage, activation: Activation, ending: Ending) -> None:
+        """Store the record, or have it tried again, then tell who waits.
 
         When the platform stops, what is in the journal and not over, as it has not started, stays there: it runs at the
         next start.
         """
-        is_left = self._is_closing and message.is_journaled and not is_over
         try:
-            if message.is_stored and not is_left:
-                await self._keeper.keep(stored(activation), is_journaled=message.is_journaled)
+            if not message.is_journaled:
+                if message.is_stored:
+                    await self._settler.store(activation)
+            elif self._is_closing and not ending.has_begun and not ending.is_final:
+                await self._settler.give_back(message.activation_id)
+            else:
+                await self._settler.after(PendingAction(message), activation, ending)
         except SabayonError as error:
             logger.error("the record of activation %s is lost: %s", message.activation_id, error)
         finally:
@@ -323,7 +326,7 @@ class Invoker:
 
     def give_up_records(self) -> None:
         """Do not wait any longer for a store that takes nothing: what is in the journal is left to the next start."""
-        self._keeper.give_up()
+        self._settler.give_up()
 
     async def drain(self, deadline_s: float) -> None:
         """Until nothing is accepted any more, at most `deadline_s`."""
@@ -342,11 +345,12 @@ class Invoker:
         for job in self._pool.stop():
             message = self._accepted[job.id].message
             response = error_response(Outcome.WHISK_ERROR, messages.INTERRUPTED)
-            self._spawn(self._settle(message, record_without_run(message, response, _now_ms())))
+            ending = Ending(Outcome.WHISK_ERROR, has_begun=False)
+            self._spawn(self._settle(message, record_without_run(message, response, _now_ms()), ending))
         await asyncio.gather(*(container.destroy("the platform stops") for container in self._containers.values()))
         while self._tasks:
             await asyncio.wait(self._tasks)
-        self._keeper.tell_left()
+        self._settler.tell_left()
 
 
 def _now_ms() -> int:

@@ -1,9 +1,9 @@
 """The store ports. One conformance suite in `tests/conformance` runs on every driver.
 
 Guarantees of all of them: what a method has accepted is visible to every later call in
-this process; `write`, `Identities.put`, `Journal.append`, `Keys.claim` and `Ledger.put` are on disk
-(fsync) when they return; activation records survive the death of the process when
-`put` returns and reach the disk within a second.
+this process; `write`, `Identities.put`, `Keys.claim`, `Ledger.put` and what writes to the journal
+or the dead letters, except `Journal.give_back`, are on disk (fsync) when they return; activation
+records survive the death of the process when `put` returns and reach the disk within a second.
 """
 
 from __future__ import annotations
@@ -116,15 +116,110 @@ class Activations(Protocol):
         ...
 
 
-class Journal(Protocol):
-    """Work that was accepted and has no record yet."""
+class Entry(NamedTuple):
+    """One row of the journal. namespace: whose work it is. due_ms: epoch. attempts: how often it was taken in hand."""
 
-    async def append(self, activation_id: str, message: bytes) -> None:
-        """Keep `message` until a record settles it."""
+    activation_id: str
+    namespace: str
+    message: bytes
+    due_ms: int
+    attempts: int = 0
+
+
+class Letter(NamedTuple):
+    """A dead letter. summary: what may be shown, as JSON. message: as it was in the journal; it holds a key."""
+
+    activation_id: str
+    namespace: str
+    summary: bytes
+    message: bytes
+
+
+class Settlement(NamedTuple):
+    """How an activation ends. follow_up: what the journal keeps instead of it. letter: of what has failed for good."""
+
+    record: StoredActivation
+    follow_up: Entry | None = None
+    letter: Letter | None = None
+
+
+class Journal(Protocol):
+    """Work that was accepted and has no record yet. An entry is waiting, or somebody has it in hand."""
+
+    async def append(
+        self, activation_id: str, message: bytes, *, namespace: str, due_ms: int | None = None, attempts: int = 0
+    ) -> None:
+        """Keep `message` until a record settles it, in the place of what was kept under the id.
+
+        With `due_ms` it waits for its time; without, the caller has it in hand: its attempt `attempts` + 1.
+        """
+        ...
+
+    async def take(self, namespace: str, now_ms: int, limit: int) -> Sequence[Entry]:
+        """At most `limit` of a namespace that wait and are due, the longest due first. The caller has them in hand.
+
+        Their `attempts` count this one.
+        """
+        ...
+
+    async def take_one(self, namespace: str, activation_id: str) -> Entry | None:
+        """The entry with this id, if it waits, due or not, and is of `namespace`; as with `take`."""
+        ...
+
+    async def waiting(self) -> Mapping[str, int]:
+        """The namespaces of which something waits, each with the time when the first of it is due (epoch ms)."""
+        ...
+
+    async def give_back(self, activation_id: str) -> None:
+        """What the caller has in hand and has not begun waits again, as if it had not been taken."""
+        ...
+
+    async def release(self) -> None:
+        """What those had in hand who are no more waits again, and is due. To be called before anything is taken."""
+        ...
+
+    async def drop(self, activation_id: str) -> None:
+        """Forget an entry: there is nothing that it could be done for."""
+        ...
+
+    async def settle(self, settlement: Settlement) -> int:
+        """In one transaction keep the record, remove its entry, and add what follows. Once an id is settled, nothing.
+
+        How many dead letters of the namespace had to go because there were more than MAX_DEAD_LETTERS.
+        """
         ...
 
     async def pending(self) -> Mapping[str, bytes]:
-        """What is not settled, oldest first, by activation id."""
+        """What is not settled, oldest first, by activation id. For looking at a journal that is small."""
+        ...
+
+
+MAX_DEAD_LETTERS: Final = 1_000
+"""Of one namespace; a new one makes the oldest go."""
+
+
+class DeadLetters(Protocol):
+    """What could not be delivered and waits for somebody's decision, by the namespace that invoked."""
+
+    async def list(self, namespace: str, *, skip: int, limit: int) -> Sequence[bytes]:
+        """Summaries, latest first."""
+        ...
+
+    async def count(self, namespace: str) -> int:
+        """How many there are."""
+        ...
+
+    async def read(self, namespace: str, activation_id: str) -> Letter | None: ...
+
+    async def delete(self, namespace: str, activation_id: str) -> bool:
+        """Whether there was one."""
+        ...
+
+    async def revive(self, letter: Letter, entry: Entry) -> bool:
+        """In one transaction remove `letter` and append `entry`, which the caller has in hand.
+
+        False, and nothing is appended, when the letter has gone.
+        """
         ...
 
 
@@ -150,11 +245,11 @@ class Claim(NamedTuple):
 class Keys(Protocol):
     """Idempotency keys. Which of several requests was the first is decided here, whoever they came to."""
 
-    async def claim(self, claim: Claim, message: bytes) -> Claim | None:
+    async def claim(self, claim: Claim, message: bytes, *, due_ms: int | None = None) -> Claim | None:
         """Take the key unless another claim has it, which is the result then, and nothing is changed.
 
-        In the same transaction `message` is appended to the journal: a key never stands for what would be lost. A claim
-        holds for `KEPT_MS`, reckoned up to `claim.claimed_ms`.
+        In the same transaction `message` is appended to the journal, as by `Journal.append`: a key never stands for
+        what would be lost. A claim holds for `KEPT_MS`, reckoned up to `claim.claimed_ms`.
         """
         ...
 

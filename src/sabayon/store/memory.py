@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from sabayon.entity.activation import StoredActivation
 from sabayon.entity.identity import Identity
 from sabayon.errors import Conflict
-from sabayon.store.base import KEPT_MS, Claim, Delete, Document, Entity, EntityKind, Filter, Put
+from sabayon.store.base import (
+    KEPT_MS,
+    MAX_DEAD_LETTERS,
+    Claim,
+    Delete,
+    Document,
+    Entity,
+    EntityKind,
+    Entry,
+    Filter,
+    Letter,
+    Put,
+    Settlement,
+)
 from sabayon.store.documents import KINDS, Row, entity_of, row_of
 
 
@@ -81,17 +95,124 @@ class MemoryArtifacts:
             self._delete(id)
 
 
+class _Kept(NamedTuple):
+    """An entry. is_held: whether somebody has it in hand."""
+
+    entry: Entry
+    is_held: bool
+
+
 class MemoryJournal:
     """See the port."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, bytes] = {}
+        self.rows: dict[str, _Kept] = {}
+        self.activations: MemoryActivations
+        self.dead_letters: MemoryDeadLetters
 
-    async def append(self, activation_id: str, message: bytes) -> None:
-        self.entries[activation_id] = message
+    async def append(
+        self, activation_id: str, message: bytes, *, namespace: str, due_ms: int | None = None, attempts: int = 0
+    ) -> None:
+        self.rows.pop(activation_id, None)
+        if due_ms is None:
+            self.rows[activation_id] = _Kept(Entry(activation_id, namespace, message, 0, attempts + 1), True)
+        else:
+            self.rows[activation_id] = _Kept(Entry(activation_id, namespace, message, due_ms, attempts), False)
+
+    async def take(self, namespace: str, now_ms: int, limit: int) -> Sequence[Entry]:
+        waiting = [entry for entry, is_held in self.rows.values() if not is_held and entry.namespace == namespace]
+        due = [entry for entry in waiting if entry.due_ms <= now_ms]
+        taken = [self._counted(entry, 1) for entry in sorted(due, key=lambda entry: entry.due_ms)[:limit]]
+        self.rows.update({entry.activation_id: _Kept(entry, True) for entry in taken})
+        return taken
+
+    async def take_one(self, namespace: str, activation_id: str) -> Entry | None:
+        kept = self.rows.get(activation_id)
+        if kept is None or kept.is_held or kept.entry.namespace != namespace:
+            return None
+        taken = self._counted(kept.entry, 1)
+        self.rows[activation_id] = _Kept(taken, True)
+        return taken
+
+    async def waiting(self) -> Mapping[str, int]:
+        found: dict[str, int] = {}
+        for entry, is_held in self.rows.values():
+            if not is_held:
+                found[entry.namespace] = min(entry.due_ms, found.get(entry.namespace, entry.due_ms))
+        return found
+
+    async def give_back(self, activation_id: str) -> None:
+        if (kept := self.rows.get(activation_id)) and kept.is_held:
+            self.rows[activation_id] = _Kept(self._counted(kept.entry, -1), False)
+
+    async def release(self) -> None:
+        self.rows = {id: kept._replace(is_held=False) for id, kept in self.rows.items()}
+
+    async def drop(self, activation_id: str) -> None:
+        self.rows.pop(activation_id, None)
+
+    async def settle(self, settlement: Settlement) -> int:
+        record, follow_up, letter = settlement
+        is_first = record.activation_id in self.rows
+        await self.activations.put(record, settles=True)
+        if is_first and follow_up is not None:
+            self.rows[follow_up.activation_id] = _Kept(follow_up, False)
+        return self.dead_letters.add(letter) if is_first and letter is not None else 0
 
     async def pending(self) -> Mapping[str, bytes]:
-        return dict(self.entries)
+        return {id: kept.entry.message for id, kept in self.rows.items()}
+
+    @staticmethod
+    def _counted(entry: Entry, step: int) -> Entry:
+        return entry._replace(attempts=entry.attempts + step)
+
+
+class MemoryDeadLetters:
+    """See the port."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self._journal = journal
+        self._letters: dict[str, Letter] = {}
+
+    async def list(self, namespace: str, *, skip: int, limit: int) -> Sequence[bytes]:
+        return [letter.summary for letter in reversed(self._of(namespace))][skip : skip + limit]
+
+    async def count(self, namespace: str) -> int:
+        return len(self._of(namespace))
+
+    async def read(self, namespace: str, activation_id: str) -> Letter | None:
+        letter = self._letters.get(activation_id)
+        return letter if letter and letter.namespace == namespace else None
+
+    async def delete(self, namespace: str, activation_id: str) -> bool:
+        if await self.read(namespace, activation_id) is None:
+            return False
+        del self._letters[activation_id]
+        return True
+
+    async def revive(self, letter: Letter, entry: Entry) -> bool:
+        if not await self.delete(letter.namespace, letter.activation_id):
+            return False
+        id, namespace, message, _, attempts = entry
+        await self._journal.append(id, message, namespace=namespace, attempts=attempts)
+        return True
+
+    def add(self, letter: Letter) -> int:
+        """Keep it; how many had to go."""
+        self._letters[letter.activation_id] = letter
+        excess = self._of(letter.namespace)[:-MAX_DEAD_LETTERS]
+        for old in excess:
+            del self._letters[old.activation_id]
+        return len(excess)
+
+    def drop(self, namespace: str) -> None:
+        """Remove all of a namespace, and its work from the journal."""
+        for id in [id for id, kept in self._journal.rows.items() if kept.entry.namespace == namespace]:
+            del self._journal.rows[id]
+        self._letters = {id: letter for id, letter in self._letters.items() if letter.namespace != namespace}
+
+    def _of(self, namespace: str) -> Sequence[Letter]:
+        return [letter for letter in self._letters.values() if letter.namespace == namespace]
 
 
 class MemoryKeys:
@@ -101,11 +222,11 @@ class MemoryKeys:
         self._journal = journal
         self._claims: dict[tuple[str, str, str], Claim] = {}
 
-    async def claim(self, claim: Claim, message: bytes) -> Claim | None:
+    async def claim(self, claim: Claim, message: bytes, *, due_ms: int | None = None) -> Claim | None:
         if earlier := await self.find(claim.namespace, claim.target, claim.key, claim.claimed_ms):
             return earlier
         self._claims[claim.namespace, claim.target, claim.key] = claim
-        await self._journal.append(claim.activation_id, message)
+        await self._journal.append(claim.activation_id, message, namespace=claim.namespace, due_ms=due_ms)
         return None
 
     async def find(self, namespace: str, target: str, key: str, now_ms: int) -> Claim | None:
@@ -133,7 +254,7 @@ class MemoryActivations:
     async def put(self, record: StoredActivation, *, settles: bool = False) -> None:
         self._records.setdefault(record.activation_id, record)
         if settles:
-            self._journal.entries.pop(record.activation_id, None)
+            self._journal.rows.pop(record.activation_id, None)
 
     async def read(self, namespace: str, activation_id: str) -> bytes | None:
         record = self._records.get(activation_id)
@@ -169,11 +290,13 @@ class MemoryIdentities:
         artifacts: MemoryArtifacts,
         activations: MemoryActivations,
         keys: MemoryKeys,
+        dead_letters: MemoryDeadLetters,
         ledgers: Mapping[str, MemoryLedger],
     ) -> None:
         self._artifacts = artifacts
         self._activations = activations
         self._keys = keys
+        self._dead_letters = dead_letters
         self._ledgers = ledgers
         self._identities: dict[str, Identity] = {}
 
@@ -191,6 +314,7 @@ class MemoryIdentities:
         self._artifacts.drop(namespace)
         self._activations.drop(namespace)
         self._keys.drop(namespace)
+        self._dead_letters.drop(namespace)
         for ledger in self._ledgers.values():
             ledger.drop(namespace)
 
@@ -225,9 +349,12 @@ class MemoryStore:
         self.artifacts = MemoryArtifacts()
         self.journal = MemoryJournal()
         self.keys = MemoryKeys(self.journal)
-        self.activations = MemoryActivations(self.journal)
+        self.activations = self.journal.activations = MemoryActivations(self.journal)
+        self.dead_letters = self.journal.dead_letters = MemoryDeadLetters(self.journal)
         self._ledgers: dict[str, MemoryLedger] = {}
-        self.identities = MemoryIdentities(self.artifacts, self.activations, self.keys, self._ledgers)
+        self.identities = MemoryIdentities(
+            self.artifacts, self.activations, self.keys, self.dead_letters, self._ledgers
+        )
 
     def ledger(self, provider: str) -> MemoryLedger:
         """The documents of one event provider."""

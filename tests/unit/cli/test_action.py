@@ -252,3 +252,9 @@ def test_an_idempotency_key_that_no_header_can_carry_is_refused(key: str) -> Non
     run = wsk("action", "invoke", "a", "--idempotency-key", key)
     assert (run.exit, run.requests) == (1, [])
     assert "The idempotency key must have 1 to 255 bytes and no control characters." in run.stderr
+
+
+def test_a_delay_is_asked_of_the_server() -> None:
+    run = wsk("action", "invoke", "h", "--delay", "90", server=invoking(202, {"activationId": ACTIVATION_ID}))
+    assert (run.exit, run.stdout, run.stderr) == (0, BANNER, "")
+    assert run.lines == ["POST actions/h?blocking=false&delay=90&result=false"]

@@ -120,7 +120,7 @@ def _put(action: QualifiedName, body: dict[str, Any], *, overwrite: bool) -> Non
     )
 
 
-def _invoke(name: str, *, blocking: bool, result: bool, idempotency_key: str | None) -> None:
+def _invoke(name: str, *, blocking: bool, result: bool, delay: int | None, idempotency_key: str | None) -> None:
     action = qualified_name(name)
     payload = pairs().parameters.values()
     is_blocking = blocking or result
@@ -133,6 +133,7 @@ def _invoke(name: str, *, blocking: bool, result: bool, idempotency_key: str | N
             is_result=result,
             prefix=prefix,
             is_hinted=True,
+            delay_s=delay,
             key=idempotency_key,
         )
     except CommandFailed as failure:
@@ -245,6 +246,7 @@ COMMAND: Final = group_of(
         options=[
             flag("-b", "--blocking", help="wait for the activation to end"),
             flag("-r", "--result", help="wait, and show only the result"),
+            integer_flag("--delay", metavar="SECONDS", help="have it run after that many SECONDS, up to 86400"),
             text_flag(
                 "--idempotency-key", metavar="KEY", help="run once, however often this is sent with KEY in a day"
             ),

@@ -13,9 +13,10 @@ from sabayon.errors import StoreUnavailable
 from sabayon.store.sqlite.artifacts import SqliteArtifacts
 from sabayon.store.sqlite.connection import prepare
 from sabayon.store.sqlite.identities import SqliteIdentities
+from sabayon.store.sqlite.journal import SqliteDeadLetters, SqliteJournal
 from sabayon.store.sqlite.keys import SqliteKeys
 from sabayon.store.sqlite.reader import Reader
-from sabayon.store.sqlite.records import SqliteActivations, SqliteJournal, SqliteLedger
+from sabayon.store.sqlite.records import SqliteActivations, SqliteLedger
 from sabayon.store.sqlite.segment import Segment
 from sabayon.store.sqlite.spool import SEGMENT_BYTES, Spool, open_segments
 from sabayon.store.sqlite.writer import Writer
@@ -37,6 +38,7 @@ class SqliteStore:
         self.activations = SqliteActivations(self._reader, self._spool)
         self.journal = SqliteJournal(self._reader, self.writer, self._spool)
         self.keys = SqliteKeys(self._reader, self.writer)
+        self.dead_letters = SqliteDeadLetters(self._reader, self.writer)
         self.identities = SqliteIdentities(self._reader, self.writer, self._spool.settled, self.artifacts.forget)
         self._watcher: asyncio.Task[None] | None = None
 

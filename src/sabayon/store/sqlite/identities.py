@@ -19,6 +19,8 @@ _BELONGING: Final = (
     "DELETE FROM entities WHERE namespace = ?",
     "DELETE FROM activations WHERE namespace = ?",
     "DELETE FROM keys WHERE namespace = ?",
+    "DELETE FROM journal WHERE namespace = ?",
+    "DELETE FROM dead_letters WHERE namespace = ?",
     "DELETE FROM ledger WHERE substr(key, 1, length(?1) + 1) = ?1 || '/'",
 )
 _decoder = msgspec.json.Decoder(Identity)

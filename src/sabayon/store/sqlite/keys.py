@@ -6,8 +6,8 @@ import sqlite3
 from typing import Final
 
 from sabayon.store.base import KEPT_MS, Claim
+from sabayon.store.sqlite.journal import append_entry
 from sabayon.store.sqlite.reader import Reader
-from sabayon.store.sqlite.records import append_entry
 from sabayon.store.sqlite.writer import Writer
 
 _FIND: Final = "SELECT * FROM keys WHERE namespace = ? AND target = ? AND key = ? AND claimed > ?"
@@ -24,14 +24,14 @@ class SqliteKeys:
         self._reader = reader
         self._writer = writer
 
-    async def claim(self, claim: Claim, message: bytes) -> Claim | None:
+    async def claim(self, claim: Claim, message: bytes, *, due_ms: int | None = None) -> Claim | None:
         wanted = (claim.namespace, claim.target, claim.key, claim.claimed_ms - KEPT_MS)
 
         def work(connection: sqlite3.Connection) -> Claim | None:
             if row := connection.execute(_FIND, wanted).fetchone():
                 return Claim(*row)
             connection.execute("INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?, ?)", claim)
-            append_entry(connection, claim.activation_id, message)
+            append_entry(connection, claim.activation_id, message, namespace=claim.namespace, due_ms=due_ms)
             return None
 
         return await self._writer.submit(work, is_durable=True, is_alone=False)

@@ -1,9 +1,8 @@
-"""Activation records, the journal and the ledgers in SQLite."""
+"""Activation records and the ledgers in SQLite."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sabayon.entity.activation import StoredActivation
@@ -70,29 +69,6 @@ def _selection(namespace: str, filter: Filter) -> tuple[str, list[Any]]:
     conditions += [("start >= ?", filter.since), ("start <= ?", filter.upto)]
     chosen = [(text, value) for text, value in conditions if value is not None]
     return " AND ".join(text for text, _ in chosen), [value for _, value in chosen]
-
-
-def append_entry(connection: sqlite3.Connection, activation_id: str, message: bytes) -> None:
-    """What `Journal.append` does, for a transaction that does more."""
-    connection.execute("INSERT OR REPLACE INTO journal (id, message) VALUES (?, ?)", (activation_id, message))
-
-
-class SqliteJournal:
-    """See the port."""
-
-    def __init__(self, reader: Reader, writer: Writer, spool: Spool) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._spool = spool
-
-    async def append(self, activation_id: str, message: bytes) -> None:
-        await self._writer.submit(
-            lambda connection: append_entry(connection, activation_id, message), is_durable=True, is_alone=False
-        )
-
-    async def pending(self) -> Mapping[str, bytes]:
-        await self._spool.settled()
-        return dict(await self._reader.rows("SELECT id, message FROM journal ORDER BY number"))
 
 
 class SqliteLedger:

@@ -36,7 +36,7 @@ _ROWS: Final = 32
 logger = logging.getLogger("sabayon.store")
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class Spooled(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A record, and whether it settles a journal entry."""
 
     record: StoredActivation
@@ -44,7 +44,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
+_decoder: msgspec.msgpack.Decoder[Spooled] = msgspec.msgpack.Decoder(Spooled)
 
 
 def paths_of(database: Path) -> tuple[Path, Path]:
@@ -78,8 +78,8 @@ class Spool:
         self._writer = writer
         self._filling, self._inserting = segments
         self._most_bytes = min(MAX_ENTRY_BYTES, self._filling.most_bytes)
-        self._gathered: list[Entry] = []  # what is in the segment that is filled
-        self._held: list[Entry] = []  # what is in the other one
+        self._gathered: list[Spooled] = []  # what is in the segment that is filled
+        self._held: list[Spooled] = []  # what is in the other one
         self._recent: dict[str, StoredActivation] = {}
         self._put_count = self._insert_count = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -93,17 +93,17 @@ class Spool:
             try:
                 left = [_decoder.decode(entry) for entry in segment.entries()]
                 if left:
-                    await self._writer.submit(_insertion_of(left), is_durable=True)
+                    await self._writer.submit(insertion_of(left), is_durable=True)
             except (StoreUnavailable, msgspec.DecodeError) as error:
                 raise OperatorError(f"the last run's records cannot be stored: {error}; nothing was lost") from error
             segment.clear()
 
     async def put(self, record: StoredActivation, *, settles: bool) -> None:
         """Keep `record`. Raises StoreUnavailable when there is no room because the database takes nothing."""
-        entry = Entry(record, settles)
+        entry = Spooled(record, settles)
         encoded = _encoder.encode(entry)
         if len(encoded) > self._most_bytes:
-            await self._writer.submit(_insertion_of((entry,)), is_durable=False, is_alone=False)
+            await self._writer.submit(insertion_of((entry,)), is_durable=False, is_alone=False)
             return
         while not self._filling.append(encoded):
             await self._inserted()
@@ -152,7 +152,7 @@ class Spool:
         if not self._held:
             self._held, self._gathered = self._gathered, []
             self._filling, self._inserting = self._inserting, self._filling
-        self._insertion = self._writer.submit(_insertion_of(self._held), is_durable=False, is_alone=False)
+        self._insertion = self._writer.submit(insertion_of(self._held), is_durable=False, is_alone=False)
         self._insertion.add_done_callback(self._on_inserted)
 
     def _on_inserted(self, insertion: asyncio.Future[None]) -> None:
@@ -187,7 +187,7 @@ class Spool:
             segment.close()
 
 
-def _insertion_of(entries: Sequence[Entry]) -> Callable[[sqlite3.Connection], None]:
+def insertion_of(entries: Sequence[Spooled]) -> Callable[[sqlite3.Connection], None]:
     """Insert them; of one id the first one stays, and none of what a namespace did before it was deleted."""
 
     def work(connection: sqlite3.Connection) -> None:

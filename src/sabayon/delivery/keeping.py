@@ -1,15 +1,14 @@
-"""Keeps the records of what has run: those of accepted activations wait for a store that takes nothing now."""
+"""Keeps what is known of what has run: what was accepted waits for a store that takes nothing now."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
-from sabayon.entity.activation import StoredActivation
 from sabayon.errors import StoreUnavailable
-from sabayon.store.base import Activations
 
 logger = logging.getLogger("sabayon.invoker")
 
@@ -18,35 +17,31 @@ RETRY_S: Final = 0.5
 
 
 class RecordKeeper:
-    """Where records go. Of a time in which they wait only its beginning and its end are told."""
+    """Tries until it is written. Of a time in which records wait only its beginning and its end are told."""
 
-    def __init__(self, activations: Activations) -> None:
-        self._activations = activations
+    def __init__(self) -> None:
         self._waiting: set[str] = set()
         self._waited = 0
         self._is_giving_up = asyncio.Event()
         self._left = 0
 
-    async def keep(self, record: StoredActivation, *, is_journaled: bool) -> None:
-        """Store `record`. When the store takes nothing, wait if the activation `is_journaled`, until `give_up`.
+    async def keep(self, activation_id: str, write: Callable[[], Awaitable[Any]]) -> None:
+        """Have `write` store what is in the journal still. When the store takes nothing, wait, until `give_up`.
 
-        After that it is left to the journal. Raises StoreUnavailable for one that is in no journal, and what else the
-        store raises.
+        After that it is left to the journal. Raises what else `write` raises.
         """
         while True:
             is_last = self._is_giving_up.is_set()
             try:
-                await self._activations.put(record, settles=is_journaled)
-                self._end(record)
+                await write()
+                self._end(activation_id)
                 return
             except StoreUnavailable as error:
-                if not is_journaled:
-                    raise
                 if is_last:
-                    self._waiting.discard(record.activation_id)
+                    self._waiting.discard(activation_id)
                     self._left += 1
                     return
-                self._begin(record, error)
+                self._begin(activation_id, error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._is_giving_up.wait(), RETRY_S)
 
@@ -62,16 +57,16 @@ class RecordKeeper:
             logger.warning("%d activations have no record yet; they run again at the next start", self._left)
         self._left = 0
 
-    def _begin(self, record: StoredActivation, error: StoreUnavailable) -> None:
+    def _begin(self, activation_id: str, error: StoreUnavailable) -> None:
         if not self._waiting:
             self._waited = 0
             logger.warning("1 record has to wait, as will those after it: %s", error)
-        if record.activation_id not in self._waiting:
-            self._waiting.add(record.activation_id)
+        if activation_id not in self._waiting:
+            self._waiting.add(activation_id)
             self._waited += 1
 
-    def _end(self, record: StoredActivation) -> None:
-        if record.activation_id in self._waiting:
-            self._waiting.discard(record.activation_id)
+    def _end(self, activation_id: str) -> None:
+        if activation_id in self._waiting:
+            self._waiting.discard(activation_id)
             if not self._waiting:
                 logger.warning("records are stored again; %d had to wait", self._waited)
