@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import socketserver
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Final
 
 ACTION: Final = """
 import socket
+import socketserver
 def main(args):
     with socket.create_connection((args["host"], args["port"]), 5) as witness:
         witness.sendall(b"%d\\n" % args["n"])
@@ -20,43 +22,55 @@ def main(args):
 """Tells the witness its number, waits until it is written down, and returns it."""
 
 
-class Witness:
-    """How often each number was told. host: its address as sandboxes know it that may reach all."""
+class Witness(socketserver.ThreadingTCPServer):
+    """How often each number was told. host: its address as sandboxes know it that may reach all.
 
-    def __init__(self, listener: socket.socket, host: str) -> None:
-        self._listener = listener
-        self.host = host
-        self.port: int = listener.getsockname()[1]
+    Each teller has a thread: one that was killed in the middle of a word may leave a connection that never ends.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 1024
+
+    def __init__(self) -> None:
+        super().__init__(("0.0.0.0", 0), _Hearing)
+        self.host = _own_address()
+        self.port: int = self.server_address[1]
         self._runs: Counter[int] = Counter()
+        self._lock = threading.Lock()
 
     @property
     def runs(self) -> Counter[int]:
         """As of now."""
-        return Counter(self._runs)
+        with self._lock:
+            return Counter(self._runs)
 
-    def listen(self) -> None:
-        """Until the listener is closed. One teller after the other: what they have to say is short."""
-        while True:
-            try:
-                teller, _ = self._listener.accept()
-            except OSError:
-                return
-            with teller, contextlib.suppress(OSError):
-                teller.settimeout(5)
-                if line := teller.makefile("rb").readline():  # nothing of one that was killed
-                    self._runs[int(line)] += 1
-                    teller.sendall(b".")
+    def write_down(self, number: int) -> None:
+        with self._lock:
+            self._runs[number] += 1
+
+
+class _Hearing(socketserver.StreamRequestHandler):
+    """One teller."""
+
+    timeout = 5
+
+    def handle(self) -> None:
+        assert isinstance(self.server, Witness)
+        with contextlib.suppress(OSError):
+            if line := self.rfile.readline():  # nothing of one that was killed
+                self.server.write_down(int(line))
+                self.wfile.write(b".")
 
 
 @contextlib.contextmanager
 def witness() -> Iterator[Witness]:
     """One that listens at all addresses of this host."""
-    with socket.create_server(("0.0.0.0", 0), backlog=1024) as listener:
-        one = Witness(listener, _own_address())
-        thread = threading.Thread(target=one.listen, daemon=True)
+    with Witness() as one:
+        thread = threading.Thread(target=one.serve_forever, daemon=True)
         thread.start()
         yield one
-        listener.shutdown(socket.SHUT_RDWR)
+        one.shutdown()
     thread.join()
 
 
