@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.running import Platform, running
+from tests.servers.postgres import PostgresServer, postgres_server
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +23,23 @@ def fresh_platform(tmp_path: Path) -> Iterator[Platform]:
     """A platform of the test's own, to stop, kill or fill."""
     with running(tmp_path) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One PostgreSQL server shared by the tests that do not disturb it."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> str:
+    """A new database on it."""
+    return postgres.create_database()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server of the test's own, to stop, kill or fill."""
+    with postgres_server() as server:
+        yield server

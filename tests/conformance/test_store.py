@@ -21,19 +21,29 @@ from sabayon.entity.parameters import parameter
 from sabayon.entity.trigger import Trigger
 from sabayon.errors import Conflict
 from sabayon.store.base import Delete, Filter, Put
+from sabayon.store.counting import DAY_MS, HOUR_MS
 from sabayon.store.memory import MemoryStore
+from sabayon.store.postgres import PostgresStore
 from sabayon.store.sqlite import SqliteStore
 
 Session = Callable[[Callable[[Any], Awaitable[None]]], None]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def session(request: pytest.FixtureRequest, tmp_path: Path) -> Session:
     """Runs a coroutine function with an open store of the driver under test."""
+    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
+
+    async def open_store() -> Any:
+        if request.param == "memory":
+            return MemoryStore()
+        if request.param == "sqlite":
+            return await SqliteStore.open(tmp_path / "test.db")
+        return await PostgresStore.open(url)
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Any]:
-        store = MemoryStore() if request.param == "memory" else await SqliteStore.open(tmp_path / "test.db")
+        store = await open_store()
         try:
             yield store
         finally:
@@ -225,6 +235,52 @@ def test_records_are_filtered_by_name_and_inclusive_start(session: Session) -> N
         assert await store.activations.count("ns", Filter(name="b", since=5)) == 3
         record = await store.activations.read("ns", f"{10:032x}")
         assert msgspec.json.decode(record)["logs"] == ["line"]
+
+    session(body)
+
+
+def test_counts_are_exact_whatever_minutes_hours_and_days_they_span(session: Session) -> None:
+    starts = [0, 59_999, 60_000, HOUR_MS - 1, HOUR_MS, HOUR_MS + 90_000, DAY_MS - 1, DAY_MS, DAY_MS + 1, 3 * DAY_MS]
+
+    async def body(store: Any) -> None:
+        for number, start in enumerate(starts):
+            await store.activations.put(stored(activation(number, start=start, name="ab"[number % 2])))
+        await store.activations.put(stored(activation(0, start=7)))  # an id that is known is not counted again
+        for since in (None, *starts):
+            for upto in (None, *starts):
+                wanted = [s for s in starts if (since is None or s >= since) and (upto is None or s <= upto)]
+                assert await store.activations.count("ns", Filter(since=since, upto=upto)) == len(wanted)
+        assert await store.activations.count("ns", Filter(name="a", since=60_000, upto=DAY_MS)) == 3
+        assert await store.activations.count("ns", Filter(name="nothing")) == 0
+
+    session(body)
+
+
+def test_pruning_removes_whole_days_that_have_passed(session: Session) -> None:
+    async def body(store: Any) -> None:
+        kept = [2 * DAY_MS, 2 * DAY_MS + 1, 3 * DAY_MS]
+        for number, start in enumerate([1, DAY_MS - 1, DAY_MS, 2 * DAY_MS - 1, *kept]):
+            await store.activations.put(stored(activation(number, start=start, namespace=("ns", "other")[number % 2])))
+        await store.activations.prune(2 * DAY_MS + HOUR_MS)
+        left = [
+            msgspec.json.decode(summary)["start"]
+            for namespace in ("ns", "other")
+            for summary in await store.activations.list(namespace, Filter(), skip=0, limit=9)
+        ]
+        assert sorted(left) == kept
+        assert sum([await store.activations.count(n, Filter()) for n in ("ns", "other")]) == len(kept)
+        assert await store.activations.read("ns", f"{0:032x}") is None
+
+    session(body)
+
+
+def test_more_old_records_than_one_step_removes_are_all_pruned(session: Session) -> None:
+    async def body(store: Any) -> None:
+        await asyncio.gather(*(store.activations.put(stored(activation(n, start=n))) for n in range(1_000)))
+        await store.activations.put(stored(activation(1_000, start=DAY_MS)))
+        await store.activations.prune(DAY_MS)
+        assert await store.activations.count("ns", Filter()) == 1
+        assert len(await store.activations.list("ns", Filter(), skip=0, limit=200)) == 1
 
     session(body)
 

@@ -115,6 +115,13 @@ class Activations(Protocol):
         """How many records match."""
         ...
 
+    async def prune(self, before: int) -> None:
+        """Remove the records that started before the UTC day in which `before` (epoch ms) lies.
+
+        Takes its time, so that others need not wait; what is removed already stays so when it is cancelled.
+        """
+        ...
+
 
 class Journal(Protocol):
     """Work that was accepted and has no record yet."""

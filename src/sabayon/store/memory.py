@@ -8,6 +8,7 @@ from sabayon.entity.activation import StoredActivation
 from sabayon.entity.identity import Identity
 from sabayon.errors import Conflict
 from sabayon.store.base import Delete, Document, Entity, EntityKind, Filter, Put
+from sabayon.store.counting import DAY_MS
 from sabayon.store.documents import KINDS, Row, entity_of, row_of
 
 
@@ -116,6 +117,10 @@ class MemoryActivations:
 
     async def count(self, namespace: str, filter: Filter) -> int:
         return len(self._select(namespace, filter))
+
+    async def prune(self, before: int) -> None:
+        kept_from = before // DAY_MS * DAY_MS
+        self._records = {id: record for id, record in self._records.items() if record.start >= kept_from}
 
     def _select(self, namespace: str, filter: Filter) -> Sequence[StoredActivation]:
         return [

@@ -33,7 +33,7 @@ class SqliteStore:
         self.writer = Writer(path)
         self._spool = Spool(self.writer, segments)
         self.artifacts = SqliteArtifacts(self._reader, self.writer)
-        self.activations = SqliteActivations(self._reader, self._spool)
+        self.activations = SqliteActivations(self._reader, self.writer, self._spool)
         self.journal = SqliteJournal(self._reader, self.writer, self._spool)
         self.identities = SqliteIdentities(self._reader, self.writer, self._spool.settled, self.artifacts.forget)
         self._watcher: asyncio.Task[None] | None = None

@@ -8,6 +8,8 @@ from typing import Any
 from sabayon.entity.activation import StoredActivation
 from sabayon.errors import StoreUnavailable
 from sabayon.store.base import Filter
+from sabayon.store.counting import DAY_MS, count_query, count_values, plan
+from sabayon.store.sqlite.pruning import prune
 from sabayon.store.sqlite.reader import Reader
 from sabayon.store.sqlite.spool import Spool
 from sabayon.store.sqlite.writer import Writer
@@ -16,8 +18,9 @@ from sabayon.store.sqlite.writer import Writer
 class SqliteActivations:
     """See the port."""
 
-    def __init__(self, reader: Reader, spool: Spool) -> None:
+    def __init__(self, reader: Reader, writer: Writer, spool: Spool) -> None:
         self._reader = reader
+        self._writer = writer
         self._spool = spool
 
     async def put(self, record: StoredActivation, *, settles: bool = False) -> None:
@@ -42,9 +45,14 @@ class SqliteActivations:
 
     async def count(self, namespace: str, filter: Filter) -> int:
         others = await self._not_in_database(namespace, filter)
-        where, values = _selection(namespace, filter)
-        rows = await self._reader.rows(f"SELECT count(*) FROM activations WHERE {where}", *values)
+        query = count_query("?", is_named=filter.name is not None)
+        values = count_values(namespace, filter.name, plan(filter.since, filter.upto))
+        rows = await self._reader.rows(query, *values)
         return int(rows[0][0]) + len(others)
+
+    async def prune(self, before: int) -> None:
+        await self._spool.settled()
+        await prune(self._reader, self._writer, before // DAY_MS * DAY_MS)
 
     async def _not_in_database(self, namespace: str, filter: Filter) -> Sequence[tuple[bytes, int]]:
         """Summaries and starts of records that the database cannot take now; reading goes on without it."""
