@@ -26,6 +26,8 @@ def cli() -> None:
 @click.option("--host", help="address to listen on  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="port to listen on, 0 for a free one  [default: 3233]")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="where everything that lasts is kept")
+@click.option("--store", metavar="URL", help="postgresql://… of a database; without, all is in the data directory")
+@click.option("--activation-retention", type=int, metavar="DAYS", help="how long records are kept  [default: 7]")
 @click.option("--guest-key", metavar="UUID:KEY", help="key of the namespace guest, instead of a random one")
 @click.option("--sandbox", help="isolation driver  [default: native]")
 @click.option("--log-level", help="debug, info, warning or error  [default: info]")

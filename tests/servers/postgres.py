@@ -85,7 +85,8 @@ class PostgresServer:
         """Returns when it takes connections."""
         options = [
             "fsync=off", "full_page_writes=off", "shared_buffers=64MB", "max_connections=100",
-            "listen_addresses=127.0.0.1", f"port={self.port}", f"unix_socket_directories={self.directory}", *self._options,
+            "listen_addresses=127.0.0.1", f"port={self.port}", f"unix_socket_directories={self.directory}",
+            *self._options,
         ]  # fmt: skip
         command = [self._binary("postgres"), "-D", str(self.directory / "data")]
         for option in options:

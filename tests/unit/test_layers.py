@@ -30,8 +30,14 @@ ROOMS = {
     "messages": set(),
     "errors": set(),
 }
-ASSEMBLY = {"standalone", "__main__", "admin", "admin_limits", "bootstrap", "doctor", "__init__"}
-DRIVERS = {"sabayon.store.sqlite", "sabayon.store.memory", "sabayon.bus.memory", "sabayon.sandbox.native"}
+ASSEMBLY = {"standalone", "__main__", "admin", "admin_limits", "bootstrap", "doctor", "stores", "__init__"}
+DRIVERS = {
+    "sabayon.store.sqlite",
+    "sabayon.store.memory",
+    "sabayon.store.postgres",
+    "sabayon.bus.memory",
+    "sabayon.sandbox.native",
+}
 PURE = (
     "doctor/findings.py",
     "doctor/isolation.py",

@@ -28,23 +28,26 @@ WAIT_S: Final = 30.0
 class PostgresStore:
     """All ports on one database. Any number of processes may have one open."""
 
-    def __init__(self, database: Database, url: str) -> None:
+    def __init__(self, database: Database, url: str, *, is_alone: bool = False) -> None:
         self._database = database
         self.artifacts = PostgresArtifacts(database)
         self.activations = PostgresActivations(database)
         self.journal = PostgresJournal(database)
         self.identities = PostgresIdentities(database, self.artifacts.forget)
-        self._listener = Listener(url, self)
+        self._listener = Listener(url, self, is_alone=is_alone)
 
     @classmethod
-    async def open(cls, url: str, *, data_dir: Path | None = None, wait_s: float = WAIT_S) -> PostgresStore:
+    async def open(
+        cls, url: str, *, data_dir: Path | None = None, is_alone: bool = False, wait_s: float = WAIT_S
+    ) -> PostgresStore:
         """Reach the server, bring the schema up to date. Raises OperatorError with one line that says what to do.
 
         data_dir: of the installation that the database must belong to; None does not ask.
+        is_alone: refuse a database that another process has open, and have others refuse this one.
         """
         await _prepare(url, data_dir, wait_s)
         try:
-            store = cls(await Database.open(url), url)
+            store = cls(await Database.open(url), url, is_alone=is_alone)
             try:
                 await store.activations.prepare_days(time.time_ns() // 1_000_000)
                 await store._listener.start()

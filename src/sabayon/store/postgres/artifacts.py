@@ -84,11 +84,8 @@ class PostgresArtifacts:
         limit: int | None = None,
     ) -> list[Entity]:
         where, values = _selection(kind, namespace, package, is_shared_only)
-        at = len(values)
-        query = (
-            f"SELECT kind, body FROM entities WHERE {where} ORDER BY updated DESC, id LIMIT ${at + 1} OFFSET ${at + 2}"
-        )
-        rows = await self._database.rows(query, *values, limit, skip)
+        query = f"SELECT kind, body FROM entities WHERE {where} ORDER BY updated DESC, id OFFSET {skip:d}"
+        rows = await self._database.rows(query if limit is None else f"{query} LIMIT {limit:d}", *values)
         return [entity_of(name, body) for name, body in rows]
 
     async def count(

@@ -7,8 +7,8 @@ import secrets
 from pathlib import Path
 from typing import Any, Final
 
-from sabayon.errors import OperatorError
-from sabayon.store.postgres.connection import shown
+from sabayon.errors import OperatorError, StoreUnavailable
+from sabayon.store.postgres.connection import LOCK, shown
 
 FILE: Final = "installation"
 """In the data directory."""
@@ -33,6 +33,18 @@ async def join(connection: Any, url: str, data_dir: Path) -> None:
         text = f"the database {shown(url)} belongs to another installation than the data directory {data_dir}"
         remedy = f"name its own database, or remove {data_dir / FILE} to join the one of this database"
         raise OperatorError(f"{text}; {remedy}")
+
+
+async def claim(connection: Any, url: str, *, is_alone: bool) -> None:
+    """Use the database as long as the connection lasts, beside others or alone. Raises InUse when that cannot be."""
+    attempt = "pg_try_advisory_lock" if is_alone else "pg_try_advisory_lock_shared"
+    if not await connection.fetchval(f"SELECT {attempt}({LOCK}, 2)"):
+        who = "another platform" if is_alone else "a platform of one process"
+        raise InUse(f"the database {shown(url)} is in use by {who}; stop that, or name another database")
+
+
+class InUse(StoreUnavailable):
+    """The database is another platform's."""
 
 
 def _own(data_dir: Path) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from sabayon.errors import StoreUnavailable
 from sabayon.store.postgres.connection import available, connect, reason
+from sabayon.store.postgres.installation import InUse, claim
 from sabayon.store.postgres.notices import CHANNEL, EntityNotice, read_notice
 
 logger = logging.getLogger("sabayon.store")
@@ -22,6 +23,7 @@ BEAT_S: Final = 1.0
 
 _ANSWER_S: Final = 2.0
 _RETRY_S: Final = 0.25
+_CLAIM_S: Final = 3.0
 
 
 class Heard(Protocol):
@@ -45,8 +47,10 @@ class Heard(Protocol):
 class Listener:
     """Runs from `start` to `aclose`."""
 
-    def __init__(self, url: str, heard: Heard) -> None:
+    def __init__(self, url: str, heard: Heard, *, is_alone: bool) -> None:
+        """is_alone: no other process may have a listener on this database."""
         self._url = url
+        self._is_alone = is_alone
         self._heard = heard
         self._stirred = asyncio.Event()
         self._is_stale = False
@@ -54,8 +58,15 @@ class Listener:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Returns when writes are heard. Raises StoreUnavailable."""
-        await self._listen()
+        """Returns when writes are heard. Raises StoreUnavailable, and InUse when the database is another platform's."""
+        for _ in range(int(_CLAIM_S / _RETRY_S)):
+            with contextlib.suppress(InUse):  # one that has just died may seem to live on
+                await self._listen()
+                break
+            self._drop()
+            await asyncio.sleep(_RETRY_S)
+        else:
+            await self._listen()
         self._task = asyncio.create_task(self._run(), name="store listener")
 
     async def _listen(self) -> None:
@@ -63,6 +74,7 @@ class Listener:
             connection = await connect(self._url, command_s=_ANSWER_S)
             self._connection = connection
             connection.add_termination_listener(lambda _: self._stirred.set())
+            await claim(connection, self._url, is_alone=self._is_alone)
             await connection.add_listener(CHANNEL, self._on_notice)
         await self._heard.hearing()
 
@@ -98,12 +110,16 @@ class Listener:
                     await self._connection.execute("SELECT 1")
 
     async def _listen_again(self) -> None:
+        is_told = False
         while True:
             self._drop()
             try:
                 await self._listen()
                 return
-            except StoreUnavailable:
+            except StoreUnavailable as error:
+                if isinstance(error, InUse) and not is_told:
+                    is_told = True
+                    logger.error("%s", error)
                 await asyncio.sleep(_RETRY_S)
 
     def _drop(self) -> None:

@@ -8,11 +8,9 @@ from typing import Any, Final
 import asyncpg
 
 from sabayon.errors import OperatorError
-from sabayon.store.postgres.connection import SCHEMA, reason, shown
+from sabayon.store.postgres.connection import LOCK, SCHEMA, reason, shown
 
 MIN_SERVER: Final = 140000
-_LOCK: Final = 1398891897
-"""The key of our advisory locks; the second number is 0 here, 1 for records, 2 for the platform that is alone."""
 
 
 async def prepare(connection: Any, url: str) -> None:
@@ -20,7 +18,7 @@ async def prepare(connection: Any, url: str) -> None:
     try:
         await _check_server(connection, url)
         async with connection.transaction():
-            await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK}, 0)")
+            await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK}, 0)")
             await _migrate(connection, url)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         text = f"the database {shown(url)} cannot be prepared: {reason(error)}"
