@@ -208,19 +208,23 @@ def test_a_process_that_was_cut_off_from_notices_keeps_nothing_old(own_postgres:
 
 
 def test_of_two_processes_that_change_the_same_entities_one_wins_and_neither_hangs(postgres_url: str) -> None:
-    triggers = [replace(TRIGGER, name=name) for name in "abcd"]
+    triggers = [replace(TRIGGER, name=f"t{number:02}") for number in range(12)]
 
     async def body(*stores: PostgresStore) -> None:
         revisions = await stores[0].artifacts.write([Put(trigger, None) for trigger in triggers])
-        changes = [Put(trigger, revision) for trigger, revision in zip(triggers, revisions, strict=True)]
-        writes = [
-            store.artifacts.write(changes if number % 2 else changes[::-1])
-            for store in stores
-            for number in range(4)
-        ]  # fmt: skip
-        outcomes = await asyncio.gather(*writes, return_exceptions=True)
-        assert sum(isinstance(outcome, list) for outcome in outcomes) == 1
-        assert sum(isinstance(outcome, Conflict) for outcome in outcomes) == 7
+        for _ in range(10):
+            changes = [Put(trigger, revision) for trigger, revision in zip(triggers, revisions, strict=True)]
+            writes = [
+                store.artifacts.write(changes if number % 2 else changes[::-1])
+                for store in stores
+                for number in range(3)
+            ]  # fmt: skip
+            outcomes = await asyncio.gather(*writes, return_exceptions=True)
+            [winner] = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, list)]
+            assert sum(isinstance(outcome, Conflict) for outcome in outcomes) == 5
+            won = outcomes[winner]
+            assert isinstance(won, list)
+            revisions = won if winner % 3 % 2 else won[::-1]
 
     on_stores(postgres_url, body, 2)
 
