@@ -256,6 +256,30 @@ def test_counts_are_exact_whatever_minutes_hours_and_days_they_span(session: Ses
     session(body)
 
 
+def test_a_list_may_begin_far_from_the_newest_record(session: Session) -> None:
+    starts = [number * 1_700 for number in range(2_400)]  # more than an hour, several in a minute
+
+    async def body(store: Any) -> None:
+        records = [stored(activation(n, start=start, name="ab"[n % 2])) for n, start in enumerate(starts)]
+        await asyncio.gather(*(store.activations.put(record) for record in records))
+        for filter in (
+            Filter(),
+            Filter(name="a"),
+            Filter(since=60_000, upto=3_900_000),
+            Filter("b", 60_000, 4_000_000),
+        ):
+            wanted = [
+                record.start for record in reversed(records)
+                if filter.name in (None, record.name_filter)
+                and (filter.since or 0) <= record.start <= (filter.upto or DAY_MS)
+            ]  # fmt: skip
+            for skip in (999, 1_000, 1_001, 1_033, 1_180, 2_100, 2_399, 2_400, 9_999_999):
+                found = await store.activations.list("ns", filter, skip=skip, limit=3)
+                assert [msgspec.json.decode(item)["start"] for item in found] == wanted[skip : skip + 3]
+
+    session(body)
+
+
 def test_pruning_removes_whole_days_that_have_passed(session: Session) -> None:
     async def body(store: Any) -> None:
         kept = [2 * DAY_MS, 2 * DAY_MS + 1, 3 * DAY_MS]

@@ -9,6 +9,7 @@ from typing import Any, Final
 from sabayon.entity.activation import StoredActivation
 from sabayon.store.base import Filter
 from sabayon.store.counting import DAY_MS, count_query, count_values, plan
+from sabayon.store.paging import closer
 from sabayon.store.postgres.batcher import Batcher
 from sabayon.store.postgres.database import Database
 
@@ -47,6 +48,10 @@ class PostgresActivations:
         return rows[0][0] if rows else None
 
     async def list(self, namespace: str, filter: Filter, *, skip: int, limit: int) -> Sequence[bytes]:
+        start = await closer(self._database.rows, self.count, "$", namespace, filter, skip)
+        if start is None:
+            return []
+        filter, skip = start
         where, values = _selection(namespace, filter)
         query = f"SELECT summary FROM activations WHERE {where} ORDER BY start DESC LIMIT {limit:d} OFFSET {skip:d}"
         return [row[0] for row in await self._database.rows(query, *values)]

@@ -31,6 +31,8 @@ _SERVER_SETTINGS: Final = {
     "search_path": SCHEMA,
     "synchronous_commit": "on",  # whatever the server's default is: what is accepted is on disk
     "jit": "off",
+    # Whatever is asked here has its index. Plans are made when a day is young and its partition empty, and kept.
+    "enable_seqscan": "off",
     "client_min_messages": "warning",
     "timezone": "UTC",
 }

@@ -9,6 +9,7 @@ from sabayon.entity.activation import StoredActivation
 from sabayon.errors import StoreUnavailable
 from sabayon.store.base import Filter
 from sabayon.store.counting import DAY_MS, count_query, count_values, plan
+from sabayon.store.paging import closer
 from sabayon.store.sqlite.pruning import prune
 from sabayon.store.sqlite.reader import Reader
 from sabayon.store.sqlite.spool import Spool
@@ -35,6 +36,11 @@ class SqliteActivations:
 
     async def list(self, namespace: str, filter: Filter, *, skip: int, limit: int) -> Sequence[bytes]:
         others = await self._not_in_database(namespace, filter)
+        if not others:
+            start = await closer(self._reader.rows, self.count, "?", namespace, filter, skip)
+            if start is None:
+                return []
+            filter, skip = start
         where, values = _selection(namespace, filter)
         query = f"SELECT summary, start FROM activations WHERE {where} ORDER BY start DESC LIMIT ? OFFSET ?"
         if not others:

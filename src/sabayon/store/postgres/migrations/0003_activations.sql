@@ -50,10 +50,9 @@ END
 $$;
 
 -- Keeps records, the first one of each id, counts them, and settles the journal; all in the caller's transaction.
--- Its plans are made when the day is young and the partition empty, and kept: without the setting, for reading all of it.
 CREATE FUNCTION put_records(
     ids TEXT[], namespaces TEXT[], names TEXT[], starts BIGINT[], records BYTEA[], summaries BYTEA[], settled TEXT[]
-) RETURNS void LANGUAGE plpgsql SET enable_seqscan = off AS $$
+) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     known TEXT[];
 BEGIN
