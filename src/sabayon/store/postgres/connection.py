@@ -21,7 +21,7 @@ LOCK: Final = 1398891897
 """The key of our advisory locks; with it goes 0 while the schema changes, 1 for records, 2 for who has the database."""
 
 CONNECT_S: Final = 5.0
-COMMAND_S: Final = 30.0
+COMMAND_S: Final = 15.0
 """What takes longer counts as lost: the server hangs, or the network has gone."""
 
 _RETRY_S: Final = 0.5
