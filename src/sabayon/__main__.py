@@ -12,6 +12,7 @@ import click
 from sabayon import __version__
 from sabayon.admin import namespace
 from sabayon.admin_limits import limits
+from sabayon.admin_transfer import backup, export_, import_
 from sabayon.errors import OperatorError
 from sabayon.settings import load_settings
 
@@ -63,7 +64,8 @@ def doctor(config: Path | None, is_json: bool, **flags: Any) -> None:
 
 
 namespace.add_command(limits)
-cli.add_command(namespace)
+for command in (namespace, export_, import_, backup):
+    cli.add_command(command)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sabayon import data_directory
+from sabayon.entity.activation import StoredActivation
 from sabayon.errors import OperatorError
 from sabayon.store import sqlite
 from sabayon.store.base import Activations, Artifacts, Identities, Journal, Ledger
@@ -30,6 +31,14 @@ class Store(Protocol):
 
     def ledger(self, provider: str) -> Ledger:
         """The documents of one event provider."""
+        ...
+
+    async def providers(self) -> list[str]:
+        """Those that have documents."""
+        ...
+
+    def all_records(self) -> AsyncIterator[StoredActivation]:
+        """Every activation record that there was when it is called, in no order."""
         ...
 
     async def aclose(self) -> None:

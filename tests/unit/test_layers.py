@@ -30,7 +30,18 @@ ROOMS = {
     "messages": set(),
     "errors": set(),
 }
-ASSEMBLY = {"standalone", "__main__", "admin", "admin_limits", "bootstrap", "doctor", "stores", "__init__"}
+ASSEMBLY = {
+    "standalone",
+    "__main__",
+    "admin",
+    "admin_limits",
+    "bootstrap",
+    "doctor",
+    "stores",
+    "transfer",
+    "admin_transfer",
+    "__init__",
+}
 DRIVERS = {
     "sabayon.store.sqlite",
     "sabayon.store.memory",

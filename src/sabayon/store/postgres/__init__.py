@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+from sabayon.entity.activation import StoredActivation
 from sabayon.errors import OperatorError, StoreUnavailable
 from sabayon.store.postgres.activations import PostgresActivations
 from sabayon.store.postgres.artifacts import PostgresArtifacts
@@ -61,6 +62,14 @@ class PostgresStore:
     def ledger(self, provider: str) -> PostgresLedger:
         """The documents of one event provider."""
         return PostgresLedger(provider, self._database)
+
+    async def providers(self) -> list[str]:
+        """Those that have documents."""
+        return [row[0] for row in await self._database.rows("SELECT DISTINCT provider FROM ledger ORDER BY provider")]
+
+    def all_records(self) -> AsyncIterator[StoredActivation]:
+        """Every activation record that there was when it is called, in no order."""
+        return self.activations.all_records()
 
     def entity_written(self, notice: EntityNotice) -> None:
         """See `Heard`."""

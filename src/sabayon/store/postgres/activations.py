@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from sabayon.entity.activation import StoredActivation
@@ -61,6 +61,12 @@ class PostgresActivations:
         values = count_values(namespace, filter.name, plan(filter.since, filter.upto))
         rows = await self._database.rows(query, *values)
         return int(rows[0][0])
+
+    async def all_records(self) -> AsyncIterator[StoredActivation]:
+        """Every record, in no order."""
+        query = "SELECT id, namespace, name, start, record, summary FROM activations"
+        async for row in self._database.stream(query):
+            yield StoredActivation(*row)
 
     async def prune(self, before: int) -> None:
         await self.prepare_days(time.time_ns() // 1_000_000)

@@ -93,7 +93,7 @@ def pool(url: str, size: int) -> Any:
 
     return asyncpg.create_pool(
         url,
-        min_size=1,
+        min_size=0,
         max_size=size,
         max_inactive_connection_lifetime=300.0,
         timeout=CONNECT_S,
@@ -105,7 +105,8 @@ def pool(url: str, size: int) -> Any:
 
 def reason(error: BaseException) -> str:
     """What went wrong, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    text = "no answer in time" if isinstance(error, TimeoutError) else ""
+    return " ".join(str(error).split()) or text or type(error).__name__
 
 
 @contextmanager

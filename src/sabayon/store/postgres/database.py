@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from sabayon.store.postgres.connection import available, pool
@@ -12,6 +12,7 @@ T = TypeVar("T")
 
 CONNECTIONS: Final = 8
 _ACQUIRE_S: Final = 5.0
+_ROWS_AT_ONCE: Final = 500
 
 
 class Database:
@@ -34,10 +35,12 @@ class Database:
         """One statement, a transaction of its own, which is finished even when the caller is cancelled meanwhile."""
         await _finished(self._on_connection(lambda connection: connection.execute(statement, *values)))
 
-    async def deleted(self, statement: str, *values: Any) -> int:
-        """How many rows a DELETE has removed."""
-        status: str = await self._on_connection(lambda connection: connection.execute(statement, *values))
-        return int(status.rpartition(" ")[2])
+    async def stream(self, query: str) -> AsyncIterator[Any]:
+        """The rows of a query that has too many for memory, as of one moment."""
+        with available():
+            async with self._connections.acquire(timeout=_ACQUIRE_S) as connection, connection.transaction():
+                async for row in connection.cursor(query, prefetch=_ROWS_AT_ONCE):
+                    yield row
 
     async def transaction(self, work: Callable[[Any], Awaitable[T]]) -> T:
         """`work(connection)` in a transaction, which is finished even when the caller is cancelled meanwhile."""

@@ -28,10 +28,11 @@ _BELONGING: Final = (
     "DELETE FROM ledger WHERE starts_with(key, $1 || '/')",
     "DELETE FROM activation_counts WHERE namespace = $1",
 )
-_SOME_RECORDS: Final = """
-DELETE FROM activations
-WHERE id = ANY (ARRAY(SELECT id FROM activations WHERE namespace = $1 AND start <= $2 LIMIT 10000))
+_SLICE: Final = """
+SELECT start FROM activations WHERE namespace = $1 AND start <= $2 ORDER BY start DESC OFFSET 10000 LIMIT 1
 """
+_DELETE_SLICE: Final = "DELETE FROM activations WHERE namespace = $1 AND start BETWEEN $2 AND $3"
+_BEGIN: Final = -(2**62)
 _decoder = msgspec.json.Decoder(Identity)
 
 
@@ -88,9 +89,11 @@ class PostgresIdentities:
 
     async def _delete_records(self, namespace: str, upto: int) -> None:
         """Those that are not counted any more, some at a time: nobody's records have to wait for millions."""
-        is_left = True
-        while is_left:
-            is_left = await self._database.deleted(_SOME_RECORDS, namespace, upto) > 0
+        while upto > _BEGIN:
+            rows = await self._database.rows(_SLICE, namespace, upto)
+            since = int(rows[0][0]) if rows else _BEGIN
+            await self._database.execute(_DELETE_SLICE, namespace, since, upto)
+            upto = since - 1
 
     async def all(self) -> list[Identity]:
         return list(self._by_namespace.values())

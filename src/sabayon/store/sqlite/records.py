@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final
 
 from sabayon.entity.activation import StoredActivation
 from sabayon.errors import StoreUnavailable
@@ -14,6 +14,9 @@ from sabayon.store.sqlite.pruning import prune
 from sabayon.store.sqlite.reader import Reader
 from sabayon.store.sqlite.spool import Spool
 from sabayon.store.sqlite.writer import Writer
+
+_COLUMNS: Final = "id, namespace, name, start, record, summary"
+_GROUP: Final = 500
 
 
 class SqliteActivations:
@@ -59,6 +62,16 @@ class SqliteActivations:
     async def prune(self, before: int) -> None:
         await self._spool.settled()
         await prune(self._reader, self._writer, before // DAY_MS * DAY_MS)
+
+    async def all_records(self) -> AsyncIterator[StoredActivation]:
+        """Every record, in no order."""
+        await self._spool.settled()
+        query = f"SELECT rowid, {_COLUMNS} FROM activations WHERE rowid > ? ORDER BY rowid LIMIT {_GROUP}"
+        last = 0
+        while rows := await self._reader.rows(query, last):
+            for _, *values in rows:
+                yield StoredActivation(*values)
+            last = rows[-1][0]
 
     async def _not_in_database(self, namespace: str, filter: Filter) -> Sequence[tuple[bytes, int]]:
         """Summaries and starts of records that the database cannot take now; reading goes on without it."""
