@@ -16,6 +16,9 @@ from sabayon.store.postgres.database import Database
 DAYS_AHEAD: Final = 3
 """Today's partition and those of the next days are made in time; others when a record wants them."""
 
+GATHER_S: Final = 0.01
+"""How long a record that settles the journal waits for others: no client waits for it."""
+
 _Item = tuple[StoredActivation, bool]
 
 
@@ -24,10 +27,11 @@ class PostgresActivations:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._batcher: Batcher[_Item] = Batcher(self._insert, lambda item: len(item[0].record) + len(item[0].summary))
+        self._awaited: Batcher[_Item] = Batcher(self._insert, _size)
+        self._settling: Batcher[_Item] = Batcher(self._insert, _size, gather_s=GATHER_S)
 
     async def put(self, record: StoredActivation, *, settles: bool = False) -> None:
-        await self._batcher.put((record, settles))
+        await (self._settling if settles else self._awaited).put((record, settles))
 
     async def _insert(self, items: Sequence[_Item]) -> None:
         records = [record for record, _ in items]
@@ -80,7 +84,12 @@ class PostgresActivations:
 
     async def aclose(self) -> None:
         """Write what waits."""
-        await self._batcher.aclose()
+        await self._awaited.aclose()
+        await self._settling.aclose()
+
+
+def _size(item: _Item) -> int:
+    return len(item[0].record) + len(item[0].summary)
 
 
 def _selection(namespace: str, filter: Filter) -> tuple[str, list[Any]]:

@@ -18,14 +18,21 @@ class Batcher(Generic[T]):
 
     write: keeps them all or raises, and so does every `put` of them. size: bytes of an item, which bound a batch.
     lanes: how many batches may be under way at once; with more than one the order holds within a batch only.
+    gather_s: how long the first of a batch waits for others.
     """
 
     def __init__(
-        self, write: Callable[[Sequence[T]], Awaitable[None]], size: Callable[[T], int], *, lanes: int = 1
+        self,
+        write: Callable[[Sequence[T]], Awaitable[None]],
+        size: Callable[[T], int],
+        *,
+        lanes: int = 1,
+        gather_s: float = 0.0,
     ) -> None:
         self._write = write
         self._size = size
         self._idle = lanes
+        self._gather_s = gather_s
         self._waiting: deque[tuple[T, asyncio.Future[None]]] = deque()
         self._lanes: set[asyncio.Task[None]] = set()
         self.batches = 0
@@ -45,6 +52,8 @@ class Batcher(Generic[T]):
     async def _run(self) -> None:
         try:
             while self._waiting:
+                if self._gather_s:
+                    await asyncio.sleep(self._gather_s)
                 await self._write_one(self._next())
         finally:
             self._idle += 1
