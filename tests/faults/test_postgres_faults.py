@@ -156,6 +156,25 @@ def test_work_is_refused_while_there_is_no_server_and_keys_are_known_all_the_sam
     on_stores(own_postgres.create_database(), body)
 
 
+def test_a_server_that_takes_no_writes_is_left_for_one_that_does(postgres: PostgresServer, postgres_url: str) -> None:
+    database = urlsplit(postgres_url).path[1:]
+
+    def become(state: str) -> None:
+        postgres.sql(f"ALTER DATABASE {database} SET default_transaction_read_only = {state}", "postgres")
+
+    async def body(store: PostgresStore) -> None:
+        become("on")
+        end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+        postgres.sql(end, "postgres")
+        for _ in range(20):  # on each connection there may be
+            with pytest.raises(StoreUnavailable):
+                await store.journal.append("0" * 32, b"m")
+        become("off")
+        await until_it_works(lambda: store.journal.append("0" * 32, b"m"), 2)
+
+    on_stores(postgres_url, body)
+
+
 def test_what_another_process_writes_is_seen_well_within_a_second(postgres_url: str) -> None:
     async def body(one: PostgresStore, other: PostgresStore) -> None:
         [first] = await one.artifacts.write([Put(TRIGGER, None)])

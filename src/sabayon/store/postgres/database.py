@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
+import asyncpg
+
 from sabayon.store.postgres.connection import available, pool
 
 T = TypeVar("T")
@@ -56,8 +58,9 @@ class Database:
             connection = await self._connections.acquire(timeout=_ACQUIRE_S)
             try:
                 return await work(connection)
-            except TimeoutError:
-                connection.terminate()  # the server hangs: asking it to stop the statement would hang as well
+            except (TimeoutError, asyncpg.ReadOnlySQLTransactionError):
+                # The server hangs, and asking it to stop would hang as well; or it has become a standby of another one.
+                connection.terminate()
                 raise
             finally:
                 await self._connections.release(connection)
