@@ -49,6 +49,7 @@ def up(config: Path | None, **flags: Any) -> None:
 @click.option("--host", help="address the platform would listen on  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="port it would listen on  [default: 3233]")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="where it would keep everything that lasts")
+@click.option("--store", metavar="URL", help="the database it would use, if not one in the data directory")
 @click.option("--config", type=click.Path(path_type=Path), help="settings file (TOML)")
 @click.option("--json", "is_json", is_flag=True, help="print JSON")
 def doctor(config: Path | None, is_json: bool, **flags: Any) -> None:

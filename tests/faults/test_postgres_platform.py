@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -65,6 +66,21 @@ def test_a_server_that_restarts_is_a_time_of_503_and_no_more(own_postgres: Postg
         assert "the database is not there" in log_of(platform)
         assert "the database is there again" in log_of(platform)
         assert own_postgres.password not in log_of(platform)
+
+
+def test_the_doctor_says_whether_the_database_can_be_used(postgres: PostgresServer, tmp_path: Path) -> None:
+    url = postgres.create_database()
+    for store, status, said in (
+        (url, "ok", f"PostgreSQL {postgres.sql('SHOW server_version', 'postgres')} at 127.0.0.1:"),
+        (url + "x", "refused", "does not exist"),
+        ("postgresql://u:secret@127.0.0.1:1/d", "refused", "127.0.0.1:1/d cannot be reached"),
+    ):
+        report = json.loads(sabayon(tmp_path, "doctor", "--json", "--port", "0", "--store", store).stdout)
+        [found] = [finding for finding in report["findings"] if finding["check"] == "store"]
+        assert found["status"] == status
+        assert said in found["found"]
+        assert "secret" not in str(report)
+    assert postgres.sql("SELECT to_regnamespace('sabayon') IS NULL", urlsplit(url).path[1:]) == "t"
 
 
 def test_two_platforms_do_not_get_one_database(postgres_url: str, tmp_path: Path) -> None:

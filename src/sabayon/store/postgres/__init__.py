@@ -12,7 +12,7 @@ from sabayon.entity.activation import StoredActivation
 from sabayon.errors import OperatorError, StoreUnavailable
 from sabayon.store.postgres.activations import PostgresActivations
 from sabayon.store.postgres.artifacts import PostgresArtifacts
-from sabayon.store.postgres.connection import CONNECT_S, reach
+from sabayon.store.postgres.connection import CONNECT_S, available, reach, shown
 from sabayon.store.postgres.database import Database
 from sabayon.store.postgres.identities import PostgresIdentities
 from sabayon.store.postgres.installation import join
@@ -95,6 +95,18 @@ class PostgresStore:
         await self.journal.aclose()
         await self.activations.aclose()
         await self._database.aclose()
+
+
+async def server_of(url: str) -> str:
+    """What answers at `url`, and changes nothing. Raises OperatorError."""
+    connection = await reach(url, 0.0)
+    try:
+        with available():
+            return f"PostgreSQL {await connection.fetchval('SHOW server_version', timeout=CONNECT_S)} at {shown(url)}"
+    except StoreUnavailable as error:
+        raise OperatorError(str(error)) from error
+    finally:
+        connection.terminate()
 
 
 async def _prepare(url: str, data_dir: Path | None, wait_s: float) -> None:
