@@ -15,11 +15,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 BINARIES = Path("/usr/lib/postgresql")
 USER = "sabayon"
@@ -170,17 +167,3 @@ def _owner() -> pwd.struct_passwd | None:
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
-
-
-@contextlib.contextmanager
-def postgres_server(*options: str) -> Iterator[PostgresServer]:
-    """A server for a while. Without Debian's package the test is skipped, or fails where all must run (CI is set)."""
-    if binary("initdb") is None:
-        if os.environ.get("CI"):
-            pytest.fail("there is no PostgreSQL server; scripts/setup dev installs it")
-        pytest.skip("there is no PostgreSQL server (Debian's package postgresql)")
-    server = PostgresServer(*options)
-    try:
-        yield server
-    finally:
-        server.close()
