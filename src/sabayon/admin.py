@@ -15,7 +15,7 @@ import msgspec
 from sabayon.bootstrap import GUEST, SYSTEM, put_alone, with_key
 from sabayon.entity.identity import MIN_SUBJECT_CHARS, Identity, new_identity, new_secret
 from sabayon.entity.names import MAX_SEGMENT_CHARS, is_segment
-from sabayon.errors import Conflict, OperatorError, StoreUnavailable
+from sabayon.errors import Conflict, Corrupt, OperatorError, StoreUnavailable
 from sabayon.settings import Settings, load_settings
 from sabayon.store.base import Identities
 from sabayon.stores import opened_identities
@@ -65,7 +65,7 @@ def on_identities(place: Place, work: Callable[[Identities], Awaitable[T]]) -> T
 
     try:
         return asyncio.run(session())
-    except (Conflict, StoreUnavailable) as error:
+    except (Conflict, Corrupt, StoreUnavailable) as error:
         raise OperatorError(f"nothing was changed: {error}") from error
 
 

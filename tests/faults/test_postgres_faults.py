@@ -313,8 +313,8 @@ def refusal(url: str, **options: Any) -> str:
         asyncio.run(main())
     text = str(caught.value)
     assert "\n" not in text
-    if password := urlsplit(url).password:
-        assert password not in text
+    credentials = url.partition("://")[2].rpartition("@")[0]
+    assert not credentials or credentials.partition(":")[2] not in text
     return text
 
 
@@ -339,13 +339,55 @@ def test_a_schema_of_somebody_else_is_refused(postgres: PostgresServer, postgres
     [
         (lambda url: url._replace(netloc=url.netloc.replace(":", ":wrong", 1)), "password authentication failed"),
         (lambda url: url._replace(path="/nowhere"), 'database "nowhere" does not exist'),
-        (lambda url: url._replace(netloc=url.netloc.rpartition(":")[0] + ":port"), "cannot be used"),
+        (lambda url: url._replace(netloc=url.netloc.rpartition(":")[0] + ":port"), "cannot be read"),
     ],
 )
 def test_a_server_that_refuses_is_not_waited_for(postgres_url: str, change: Any, text: str) -> None:
     began = time.monotonic()
     assert text in refusal(change(urlsplit(postgres_url)).geturl())
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:secret/word@127.0.0.1:1/d",
+        "postgresql://u:secret?word@127.0.0.1:1/d",
+        "postgresql://u:secret@word@127.0.0.1:1/d",
+        "postgresql://u:secret[word@127.0.0.1:1/d",
+        "postgresql://127.0.0.1:1/d?password=secret",
+        "postgresql://127.0.0.1:1/d?password=secret@word",
+        "postgresql://u:secret:word@127.0.0.1:1/d",
+    ],
+)
+def test_nothing_of_a_password_is_told_however_it_is_written(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    text = refusal(url, wait_s=0.1) + caplog.text
+    assert "secret" not in text
+    assert "word" not in text.replace("password", "")
+
+
+def test_an_identity_that_cannot_be_read_is_told_and_the_others_stay(
+    postgres: PostgresServer, postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(store: PostgresStore) -> None:
+        one, other = new_identity("one"), new_identity("other")
+        await store.identities.put(one)
+        database = urlsplit(postgres_url).path[1:]
+        postgres.sql(
+            "INSERT INTO sabayon.identities VALUES ('x', 'x', 'not JSON'); NOTIFY sabayon, 'identities'", database
+        )
+        await until(lambda: _is("a stored identity cannot be read" in caplog.text), 2)
+        assert await store.identities.by_namespace("one") == one
+        postgres.sql("DELETE FROM sabayon.identities WHERE namespace = 'x'", database)
+
+        async def put() -> bool:
+            await store.identities.put(other)
+            return True
+
+        await until(put, 5)
+        assert await store.identities.all() == [one, other]
+
+    on_stores(postgres_url, body)
 
 
 def test_a_server_that_cannot_be_reached_is_waited_for_and_told_of(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from sabayon.entity.activation import StoredActivation
-from sabayon.errors import OperatorError, StoreUnavailable
+from sabayon.errors import Corrupt, OperatorError, StoreUnavailable
 from sabayon.store.postgres.activations import PostgresActivations
 from sabayon.store.postgres.artifacts import PostgresArtifacts
 from sabayon.store.postgres.connection import CONNECT_S, available, reach, shown
@@ -55,7 +55,7 @@ class PostgresStore:
             except BaseException:
                 await store.aclose()
                 raise
-        except StoreUnavailable as error:
+        except (StoreUnavailable, Corrupt) as error:
             raise OperatorError(str(error)) from error
         return store
 

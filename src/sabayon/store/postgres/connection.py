@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -52,9 +51,9 @@ _PASSING: Final = (
 
 
 def shown(url: str) -> str:
-    """What of a URL may be told: host, port and database."""
-    parts = urlsplit(url)
-    return f"{parts.netloc.rpartition('@')[2] or 'localhost'}{parts.path}"
+    """What of a URL may be told: host, port and database; less when parts of a password could be among them."""
+    credentials, _, rest = url.rpartition("://")[2].rpartition("@")
+    return "of the setting store" if "?" in credentials else rest.partition("?")[0] or "localhost"
 
 
 async def connect(url: str, *, command_s: float | None = COMMAND_S) -> Any:
@@ -81,7 +80,10 @@ async def reach(url: str, wait_s: float) -> Any:
                 text = "the database %s cannot be reached: %s; trying for another %.0f s"
                 logger.warning(text, shown(url), reason(error), deadline - now)
             await asyncio.sleep(_RETRY_S)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        except ValueError as error:  # whose text may quote a piece of the password
+            text = f"the URL of the database {shown(url)} cannot be read"
+            raise OperatorError(f"{text}; write special characters in user and password as %XX") from error
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise OperatorError(f"the database {shown(url)} cannot be used: {reason(error)}") from error
 
 

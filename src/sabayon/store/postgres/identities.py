@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 
 from sabayon.entity.identity import Identity
-from sabayon.errors import Conflict
+from sabayon.errors import Conflict, Corrupt
 from sabayon.store.postgres.database import Database
 from sabayon.store.postgres.notices import CHANNEL, EVERYTHING, IDENTITIES
 
@@ -47,10 +47,13 @@ class PostgresIdentities:
         self._by_namespace: dict[str, Identity] = {}
 
     async def load(self) -> None:
-        """Read all of them anew. One at a time, so that what was read last is what stays."""
+        """Read all of them anew, what is read last is what stays. Raises StoreUnavailable and Corrupt."""
         async with self._loading:
             rows = await self._database.rows("SELECT body FROM identities ORDER BY namespace")
-            identities = [_decoder.decode(row[0]) for row in rows]
+            try:
+                identities = [_decoder.decode(row[0]) for row in rows]
+            except msgspec.MsgspecError as error:
+                raise Corrupt(f"a stored identity cannot be read: {error}") from error
             self._by_uuid = {identity.uuid: identity for identity in identities}
             self._by_namespace = {identity.namespace: identity for identity in identities}
 

@@ -11,8 +11,8 @@ import contextlib
 import logging
 from typing import Any, Final, Protocol
 
-from sabayon.errors import StoreUnavailable
-from sabayon.store.postgres.connection import available, connect, reason
+from sabayon.errors import Corrupt, StoreUnavailable
+from sabayon.store.postgres.connection import available, connect
 from sabayon.store.postgres.installation import InUse, claim
 from sabayon.store.postgres.notices import CHANNEL, EntityNotice, read_notice
 
@@ -36,11 +36,11 @@ class Heard(Protocol):
         ...
 
     async def hearing(self) -> None:
-        """From now on no write goes unheard; those before may have. Raises StoreUnavailable."""
+        """From now on no write goes unheard; those before may have. Raises StoreUnavailable and Corrupt."""
         ...
 
     async def anything_written(self) -> None:
-        """Read anew what is kept whole. Raises StoreUnavailable."""
+        """Read anew what is kept whole. Raises StoreUnavailable and Corrupt."""
         ...
 
 
@@ -58,7 +58,7 @@ class Listener:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Returns when writes are heard. Raises StoreUnavailable, and InUse when the database is another platform's."""
+        """Returns when writes are heard. Raises StoreUnavailable and Corrupt; InUse when others have the database."""
         for _ in range(int(_CLAIM_S / _RETRY_S)):
             with contextlib.suppress(InUse):  # one that has just died may seem to live on
                 await self._listen()
@@ -90,9 +90,9 @@ class Listener:
         while True:
             try:
                 await self._hear()
-            except StoreUnavailable as error:
+            except (StoreUnavailable, Corrupt) as error:
                 self._heard.cut_off()
-                logger.warning("the database is not there: %s", reason(error))
+                logger.warning("the database is not there: %s", error)
             await self._listen_again()
             logger.warning("the database is there again")
 
@@ -116,8 +116,8 @@ class Listener:
             try:
                 await self._listen()
                 return
-            except StoreUnavailable as error:
-                if isinstance(error, InUse) and not is_told:
+            except (StoreUnavailable, Corrupt) as error:
+                if isinstance(error, InUse | Corrupt) and not is_told:
                     is_told = True
                     logger.error("%s", error)
                 await asyncio.sleep(_RETRY_S)
