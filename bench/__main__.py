@@ -12,20 +12,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import archives, docker, figures, library, neighbours, placement, report, rivals
+from bench import archives, docker, figures, library, neighbours, placement, report, rivals, stores
 from bench.report import Figure
-from bench.stage import Stage
+from bench.stage import UNTHROTTLED, Stage
 from tests.acceptance.running import Platform, running
 
 Measurement = Callable[[Stage], Iterator[Figure]]
-
-UNTHROTTLED = {"SABAYON_INVOCATIONS_PER_MINUTE": "100000000", "SABAYON_CONCURRENT_INVOCATIONS": "100000"}
-"""What is measured would otherwise be how fast invocations are refused."""
 
 GROUPS: list[tuple[dict[str, str], list[Measurement]]] = [
     ({}, [figures.idle_platform, figures.warm_python]),
     ({}, [figures.warm_nodejs]),
     ({}, [figures.accepted]),
+    ({}, [stores.accepted_on_postgres]),
     ({}, [figures.cold_python]),
     ({}, [figures.cold_python_with_libraries]),
     ({}, [figures.cold_python_with_a_set]),

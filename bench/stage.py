@@ -19,6 +19,8 @@ PYTHON = "def main(args):\n    return {'n': args.get('n')}\n"
 NODEJS = "function main(args) { return { n: args.n }; }\n"
 BODY = b'{"n":1}'
 RUNS = 5
+UNTHROTTLED = {"SABAYON_INVOCATIONS_PER_MINUTE": "100000000", "SABAYON_CONCURRENT_INVOCATIONS": "100000"}
+"""What is measured would otherwise be how fast invocations are refused."""
 
 
 @dataclass(frozen=True)

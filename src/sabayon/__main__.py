@@ -13,6 +13,7 @@ from sabayon import __version__
 from sabayon.admin import namespace
 from sabayon.admin_letters import dead_letters
 from sabayon.admin_limits import limits
+from sabayon.admin_transfer import backup, export_, import_
 from sabayon.errors import OperatorError
 from sabayon.settings import load_settings
 
@@ -27,6 +28,8 @@ def cli() -> None:
 @click.option("--host", help="address to listen on  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="port to listen on, 0 for a free one  [default: 3233]")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="where everything that lasts is kept")
+@click.option("--store", metavar="URL", help="postgresql://… of a database; without, all is in the data directory")
+@click.option("--activation-retention", type=int, metavar="DAYS", help="how long records are kept  [default: 7]")
 @click.option("--guest-key", metavar="UUID:KEY", help="key of the namespace guest, instead of a random one")
 @click.option("--sandbox", help="isolation driver  [default: native]")
 @click.option("--log-level", help="debug, info, warning or error  [default: info]")
@@ -47,6 +50,7 @@ def up(config: Path | None, **flags: Any) -> None:
 @click.option("--host", help="address the platform would listen on  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="port it would listen on  [default: 3233]")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="where it would keep everything that lasts")
+@click.option("--store", metavar="URL", help="the database it would use, if not one in the data directory")
 @click.option("--config", type=click.Path(path_type=Path), help="settings file (TOML)")
 @click.option("--json", "is_json", is_flag=True, help="print JSON")
 def doctor(config: Path | None, is_json: bool, **flags: Any) -> None:
@@ -62,8 +66,8 @@ def doctor(config: Path | None, is_json: bool, **flags: Any) -> None:
 
 
 namespace.add_command(limits)
-cli.add_command(namespace)
-cli.add_command(dead_letters)
+for command in (namespace, dead_letters, export_, import_, backup):
+    cli.add_command(command)
 
 
 def main() -> None:

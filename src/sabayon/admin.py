@@ -1,23 +1,24 @@
-"""`sabayon namespace …`: who may use the platform, and how much. Works on a data directory, in use or not."""
+"""`sabayon namespace …`: who may use the platform, and how much. Works on a platform's data, in use or not."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 import msgspec
 
 from sabayon.bootstrap import GUEST, SYSTEM, put_alone, with_key
-from sabayon.data_directory import DATABASE
 from sabayon.entity.identity import MIN_SUBJECT_CHARS, Identity, new_identity, new_secret
 from sabayon.entity.names import MAX_SEGMENT_CHARS, is_segment
-from sabayon.errors import OperatorError
-from sabayon.settings import Settings
+from sabayon.errors import Conflict, Corrupt, OperatorError, StoreUnavailable
+from sabayon.settings import Settings, load_settings
 from sabayon.store.base import Identities
-from sabayon.store.sqlite import opened_identities
+from sabayon.stores import opened_identities
 
 T = TypeVar("T")
 
@@ -28,29 +29,44 @@ def namespace(context: click.Context) -> None:
     """Create, list, block and limit namespaces."""
 
 
-def with_data_dir(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The option every command here has; the function gets the data directory as `data_dir`."""
-    return click.option(
+class Place(NamedTuple):
+    """Where a platform's data is. store: URL of a database, empty for SQLite in the data directory."""
+
+    data_dir: Path
+    store: str
+
+
+def with_place(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options every command here has; the function gets `place`."""
+
+    @click.option(
         "--data-dir",
         type=click.Path(path_type=Path),
         envvar="SABAYON_DATA_DIR",
         default=Settings().data_dir,
         show_default=True,
         help="the platform's data directory",
-    )(function)
+    )
+    @click.option("--store", metavar="URL", help="the platform's database, if that is not in the data directory")
+    @functools.wraps(function)
+    def with_options(*args: Any, data_dir: Path, store: str | None, **options: Any) -> Any:
+        flags = {"data_dir": data_dir, "store": store}
+        return function(*args, place=Place(data_dir.expanduser(), load_settings(flags, os.environ).store), **options)
+
+    return with_options
 
 
-def on_identities(data_dir: Path, work: Callable[[Identities], Awaitable[T]]) -> T:
-    """Run `work` on the identities of `data_dir`. Raises OperatorError when there is no platform's data."""
-    path = data_dir.expanduser() / DATABASE
-    if not path.exists():
-        raise OperatorError(f"{data_dir} holds no platform's data; start one with: sabayon up --data-dir {data_dir}")
+def on_identities(place: Place, work: Callable[[Identities], Awaitable[T]]) -> T:
+    """Run `work` on the identities of `place`. Raises OperatorError when there is no platform's data."""
 
     async def session() -> T:
-        async with opened_identities(path) as identities:
+        async with opened_identities(place.store, place.data_dir) as identities:
             return await work(identities)
 
-    return asyncio.run(session())
+    try:
+        return asyncio.run(session())
+    except (Conflict, Corrupt, StoreUnavailable) as error:
+        raise OperatorError(f"nothing was changed: {error}") from error
 
 
 async def existing(identities: Identities, name: str) -> Identity:
@@ -65,8 +81,8 @@ async def existing(identities: Identities, name: str) -> Identity:
 @click.argument("name")
 @click.option("--subject", help="who owns it; at least 5 characters")
 @click.option("--auth", metavar="UUID:KEY", help="the key to give it instead of a random one")
-@with_data_dir
-def create(name: str, subject: str | None, auth: str | None, data_dir: Path) -> None:
+@with_place
+def create(name: str, subject: str | None, auth: str | None, place: Place) -> None:
     """Make a namespace and print its key."""
     if len(name) > MAX_SEGMENT_CHARS or not is_segment(name) or name.startswith("_"):
         raise OperatorError(f"{name!r} is not a valid namespace name")
@@ -81,22 +97,22 @@ def create(name: str, subject: str | None, auth: str | None, data_dir: Path) -> 
         await put_alone(identities, identity)
         return identity
 
-    click.echo(on_identities(data_dir, work).auth_key)
+    click.echo(on_identities(place, work).auth_key)
 
 
 @namespace.command()
 @click.argument("name")
-@with_data_dir
-def get(name: str, data_dir: Path) -> None:
+@with_place
+def get(name: str, place: Place) -> None:
     """Print the key of a namespace."""
-    click.echo(on_identities(data_dir, lambda identities: existing(identities, name)).auth_key)
+    click.echo(on_identities(place, lambda identities: existing(identities, name)).auth_key)
 
 
 @namespace.command("list")
-@with_data_dir
-def list_(data_dir: Path) -> None:
+@with_place
+def list_(place: Place) -> None:
     """Print all namespaces, with their subject and whether they are blocked."""
-    for identity in on_identities(data_dir, lambda identities: identities.all()):
+    for identity in on_identities(place, lambda identities: identities.all()):
         click.echo(f"{identity.namespace}\t{identity.subject}" + ("\tblocked" if identity.blocked else ""))
 
 
@@ -108,8 +124,8 @@ def not_system(name: str) -> None:
 
 @namespace.command()
 @click.argument("name")
-@with_data_dir
-def delete(name: str, data_dir: Path) -> None:
+@with_place
+def delete(name: str, place: Place) -> None:
     """Remove a namespace with all its entities and activations."""
     not_system(name)
 
@@ -117,11 +133,11 @@ def delete(name: str, data_dir: Path) -> None:
         await existing(identities, name)
         await identities.delete(name)
 
-    on_identities(data_dir, work)
+    on_identities(place, work)
     click.echo(f"deleted {name}")
 
 
-def changing(data_dir: Path, name: str, change: Callable[[Identity], Identity]) -> Identity:
+def changing(place: Place, name: str, change: Callable[[Identity], Identity]) -> Identity:
     """Replace the identity of `name` by what `change` makes of it."""
 
     async def work(identities: Identities) -> Identity:
@@ -129,25 +145,25 @@ def changing(data_dir: Path, name: str, change: Callable[[Identity], Identity]) 
         await identities.put(identity)
         return identity
 
-    return on_identities(data_dir, work)
+    return on_identities(place, work)
 
 
 @namespace.command()
 @click.argument("name")
-@with_data_dir
-def block(name: str, data_dir: Path) -> None:
+@with_place
+def block(name: str, place: Place) -> None:
     """Refuse the key of a namespace until it is unblocked."""
     not_system(name)
-    changing(data_dir, name, lambda identity: msgspec.structs.replace(identity, blocked=True))
+    changing(place, name, lambda identity: msgspec.structs.replace(identity, blocked=True))
     click.echo(f"blocked {name}")
 
 
 @namespace.command()
 @click.argument("name")
-@with_data_dir
-def unblock(name: str, data_dir: Path) -> None:
+@with_place
+def unblock(name: str, place: Place) -> None:
     """Accept the key of a namespace again."""
-    changing(data_dir, name, lambda identity: msgspec.structs.replace(identity, blocked=False))
+    changing(place, name, lambda identity: msgspec.structs.replace(identity, blocked=False))
     click.echo(f"unblocked {name}")
 
 
@@ -158,10 +174,10 @@ def key() -> None:
 
 @key.command()
 @click.argument("name")
-@with_data_dir
-def rotate(name: str, data_dir: Path) -> None:
+@with_place
+def rotate(name: str, place: Place) -> None:
     """Replace the key of a namespace and print the new one; the old one stops working."""
-    changed = changing(data_dir, name, lambda identity: msgspec.structs.replace(identity, secret=new_secret()))
+    changed = changing(place, name, lambda identity: msgspec.structs.replace(identity, secret=new_secret()))
     click.echo(changed.auth_key)
     if name == GUEST:
         click.echo("wsk still has the old key; give it the new one with: wsk property set --auth UUID:KEY", err=True)

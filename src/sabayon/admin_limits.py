@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import click
 import msgspec
 
-from sabayon.admin import changing, existing, on_identities, with_data_dir
+from sabayon.admin import Place, changing, existing, on_identities, with_place
 from sabayon.entity.identity import Identity
 from sabayon.entity.limits import MB, EffectiveLimits, NamespaceLimits, effective_limits
 from sabayon.errors import OperatorError
@@ -130,10 +129,10 @@ def limits() -> None:
 
 @limits.command("get")
 @click.argument("name")
-@with_data_dir
-def limits_get(name: str, data_dir: Path) -> None:
+@with_place
+def limits_get(name: str, place: Place) -> None:
     """Print the limits in force for a namespace, those it overrides marked."""
-    own = on_identities(data_dir, lambda identities: existing(identities, name)).limits
+    own = on_identities(place, lambda identities: existing(identities, name)).limits
     effective = effective_limits(load_settings({}, os.environ).system_limits(), own)
     for limit in LIMITS:
         note = "" if getattr(own, limit.field) is None else "\t(override)"
@@ -143,8 +142,8 @@ def limits_get(name: str, data_dir: Path) -> None:
 @limits.command("set")
 @click.argument("name")
 @with_limits
-@with_data_dir
-def limits_set(name: str, data_dir: Path, **given: Any) -> None:
+@with_place
+def limits_set(name: str, place: Place, **given: Any) -> None:
     """Override limits of a namespace; those not given stay as they are.
 
     What exceeds the platform's own limit counts as that; only rates can be higher.
@@ -152,22 +151,22 @@ def limits_set(name: str, data_dir: Path, **given: Any) -> None:
     mentioned = {field: value for field, value in given.items() if value is not None}
     if not mentioned:
         raise OperatorError("no limit given; see: sabayon namespace limits set --help")
-    _change(data_dir, name, lambda own: msgspec.structs.replace(own, **mentioned))
+    _change(place, name, lambda own: msgspec.structs.replace(own, **mentioned))
 
 
 @limits.command("reset")
 @click.argument("name")
 @click.argument("limit", nargs=-1, type=click.Choice([limit.option for limit in LIMITS]))
-@with_data_dir
-def limits_reset(name: str, limit: tuple[str, ...], data_dir: Path) -> None:
+@with_place
+def limits_reset(name: str, limit: tuple[str, ...], place: Place) -> None:
     """Take overrides back: those of each LIMIT, or all."""
     fields = [one.field for one in LIMITS if not limit or one.option in limit]
-    _change(data_dir, name, lambda own: msgspec.structs.replace(own, **dict.fromkeys(fields)))
+    _change(place, name, lambda own: msgspec.structs.replace(own, **dict.fromkeys(fields)))
 
 
-def _change(data_dir: Path, name: str, change: Callable[[NamespaceLimits], NamespaceLimits]) -> None:
+def _change(place: Place, name: str, change: Callable[[NamespaceLimits], NamespaceLimits]) -> None:
     def changed(identity: Identity) -> Identity:
         return msgspec.structs.replace(identity, limits=change(identity.limits))
 
-    changing(data_dir, name, changed)
+    changing(place, name, changed)
     click.echo(f"updated limits of {name}")

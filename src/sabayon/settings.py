@@ -34,6 +34,8 @@ class Settings:
     host: str = _setting("127.0.0.1", "address to listen on")
     port: int = _setting(3233, "TCP port to listen on; 0 takes a free one")
     data_dir: Path = field(default=_DATA_DIR, metadata={"help": "where everything that lasts is kept"})
+    store: str = _setting("", "postgresql://… of a PostgreSQL database; empty keeps all in the data directory (SQLite)")
+    activation_retention: int = _setting(7, "days for which activation records are kept; 0 keeps them for ever")
     guest_key: str = _setting("", "UUID:KEY of the namespace guest; empty keeps or makes a random one")
     sandbox: str = _setting("native", "isolation driver: native")
     egress: str = _setting("internet", "the most that actions reach besides the API: none, internet or all")
@@ -155,6 +157,10 @@ def _check(settings: Settings) -> None:
         raise OperatorError(f"the setting alarms_spread_s must be between 0 and 59, not {settings.alarms_spread_s}")
     if settings.egress not in ("none", "internet", "all"):
         raise OperatorError(f"the setting egress must be none, internet or all, not {settings.egress!r}")
+    if settings.store and not settings.store.startswith(("postgresql://", "postgres://")):
+        raise OperatorError(
+            "the setting store must be empty or begin with postgresql://"
+        )  # not shown: it has a password
     if not 0 <= settings.port <= 65535:
         raise OperatorError(f"the setting port must be between 0 and 65535, not {settings.port}")
     for stem in ("timeout_ms", "memory_mb", "logs_mb"):

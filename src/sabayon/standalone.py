@@ -1,4 +1,4 @@
-"""Everything in one process: SQLite, the in-memory bus, the native sandbox, timers.
+"""Everything in one process: the store, the in-memory bus, the native sandbox, timers.
 
 Parts start in the order of `_start` and stop in the reverse, each after what depends on it:
 
@@ -48,7 +48,8 @@ from sabayon.sandbox.base import Egress, SandboxDriver, SandboxUnavailable
 from sabayon.sandbox.native.driver import NativeDriver
 from sabayon.serving import ASGIApp, HttpServer, bind
 from sabayon.settings import Settings, machine_memory_mb
-from sabayon.store.sqlite import SqliteStore
+from sabayon.store.retention import retention
+from sabayon.stores import open_store
 from sabayon.telemetry import configure_logging
 
 logger = logging.getLogger("sabayon")
@@ -160,8 +161,9 @@ class Standalone:
         stack.enter_context(data_directory.held(settings.data_dir))
         sock = bind(settings.host, settings.port)
         stack.callback(sock.close)
-        store = await SqliteStore.open(settings.data_dir / data_directory.DATABASE)
+        store = await open_store(settings.store, settings.data_dir, is_alone=True)
         stack.push_async_callback(store.aclose)
+        await stack.enter_async_context(retention(store.activations, settings.activation_retention))
         if not data_directory.has_room(settings.data_dir):
             logger.warning("there is no room on the disk of %s: changes will be refused", settings.data_dir)
         guest, system = await ensure_namespaces(store.identities, settings.guest_key)

@@ -21,19 +21,29 @@ from sabayon.entity.parameters import parameter
 from sabayon.entity.trigger import Trigger
 from sabayon.errors import Conflict
 from sabayon.store.base import KEPT_MS, MAX_DEAD_LETTERS, Claim, Delete, Entry, Filter, Letter, Put, Settlement
+from sabayon.store.counting import DAY_MS, HOUR_MS
 from sabayon.store.memory import MemoryStore
+from sabayon.store.postgres import PostgresStore
 from sabayon.store.sqlite import SqliteStore
 
 Session = Callable[[Callable[[Any], Awaitable[None]]], None]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def session(request: pytest.FixtureRequest, tmp_path: Path) -> Session:
     """Runs a coroutine function with an open store of the driver under test."""
+    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
+
+    async def open_store() -> Any:
+        if request.param == "memory":
+            return MemoryStore()
+        if request.param == "sqlite":
+            return await SqliteStore.open(tmp_path / "test.db")
+        return await PostgresStore.open(url)
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Any]:
-        store = MemoryStore() if request.param == "memory" else await SqliteStore.open(tmp_path / "test.db")
+        store = await open_store()
         try:
             yield store
         finally:
@@ -229,6 +239,76 @@ def test_records_are_filtered_by_name_and_inclusive_start(session: Session) -> N
     session(body)
 
 
+def test_counts_are_exact_whatever_minutes_hours_and_days_they_span(session: Session) -> None:
+    starts = [0, 59_999, 60_000, HOUR_MS - 1, HOUR_MS, HOUR_MS + 90_000, DAY_MS - 1, DAY_MS, DAY_MS + 1, 3 * DAY_MS]
+
+    async def body(store: Any) -> None:
+        for number, start in enumerate(starts):
+            await store.activations.put(stored(activation(number, start=start, name="ab"[number % 2])))
+        await store.activations.put(stored(activation(0, start=7)))  # an id that is known is not counted again
+        for since in (None, *starts):
+            for upto in (None, *starts):
+                wanted = [s for s in starts if (since is None or s >= since) and (upto is None or s <= upto)]
+                assert await store.activations.count("ns", Filter(since=since, upto=upto)) == len(wanted)
+        assert await store.activations.count("ns", Filter(name="a", since=60_000, upto=DAY_MS)) == 3
+        assert await store.activations.count("ns", Filter(name="nothing")) == 0
+
+    session(body)
+
+
+def test_a_list_may_begin_far_from_the_newest_record(session: Session) -> None:
+    starts = [number * 1_700 for number in range(2_400)]  # more than an hour, several in a minute
+
+    async def body(store: Any) -> None:
+        records = [stored(activation(n, start=start, name="ab"[n % 2])) for n, start in enumerate(starts)]
+        await asyncio.gather(*(store.activations.put(record) for record in records))
+        for filter in (
+            Filter(),
+            Filter(name="a"),
+            Filter(since=60_000, upto=3_900_000),
+            Filter("b", 60_000, 4_000_000),
+        ):
+            wanted = [
+                record.start for record in reversed(records)
+                if filter.name in (None, record.name_filter)
+                and (filter.since or 0) <= record.start <= (filter.upto or DAY_MS)
+            ]  # fmt: skip
+            for skip in (999, 1_000, 1_001, 1_033, 1_180, 2_100, 2_399, 2_400, 9_999_999):
+                found = await store.activations.list("ns", filter, skip=skip, limit=3)
+                assert [msgspec.json.decode(item)["start"] for item in found] == wanted[skip : skip + 3]
+
+    session(body)
+
+
+def test_pruning_removes_whole_days_that_have_passed(session: Session) -> None:
+    async def body(store: Any) -> None:
+        kept = [2 * DAY_MS, 2 * DAY_MS + 1, 3 * DAY_MS]
+        for number, start in enumerate([1, DAY_MS - 1, DAY_MS, 2 * DAY_MS - 1, *kept]):
+            await store.activations.put(stored(activation(number, start=start, namespace=("ns", "other")[number % 2])))
+        await store.activations.prune(2 * DAY_MS + HOUR_MS)
+        left = [
+            msgspec.json.decode(summary)["start"]
+            for namespace in ("ns", "other")
+            for summary in await store.activations.list(namespace, Filter(), skip=0, limit=9)
+        ]
+        assert sorted(left) == kept
+        assert sum([await store.activations.count(n, Filter()) for n in ("ns", "other")]) == len(kept)
+        assert await store.activations.read("ns", f"{0:032x}") is None
+
+    session(body)
+
+
+def test_more_old_records_than_one_step_removes_are_all_pruned(session: Session) -> None:
+    async def body(store: Any) -> None:
+        await asyncio.gather(*(store.activations.put(stored(activation(n, start=n))) for n in range(1_000)))
+        await store.activations.put(stored(activation(1_000, start=DAY_MS)))
+        await store.activations.prune(DAY_MS)
+        assert await store.activations.count("ns", Filter()) == 1
+        assert len(await store.activations.list("ns", Filter(), skip=0, limit=200)) == 1
+
+    session(body)
+
+
 def test_the_journal_keeps_what_no_record_has_settled_in_order(session: Session) -> None:
     async def body(store: Any) -> None:
         for number in (3, 1, 2):
@@ -388,7 +468,8 @@ async def bury(store: Any, *letters: Letter) -> int:
 
 def test_dead_letters_are_listed_by_namespace_latest_first_and_can_be_deleted(session: Session) -> None:
     async def body(store: Any) -> None:
-        await bury(store, letter(3), letter(1), letter(2), letter(9, "other"))
+        for one in (letter(3), letter(1), letter(2), letter(9, "other")):
+            await bury(store, one)
         assert await store.dead_letters.list("ns", skip=0, limit=10) == [b'{"n":2}', b'{"n":1}', b'{"n":3}']
         assert await store.dead_letters.list("ns", skip=1, limit=1) == [b'{"n":1}']
         assert await store.dead_letters.count("ns") == 3
@@ -417,7 +498,8 @@ def test_a_dead_letter_is_revived_once(session: Session) -> None:
 def test_of_too_many_dead_letters_the_oldest_of_the_namespace_goes(session: Session) -> None:
     async def body(store: Any) -> None:
         await bury(store, letter(5_000, "other"))
-        assert await bury(store, *(letter(number) for number in range(1, MAX_DEAD_LETTERS + 1))) == 0
+        assert await bury(store, letter(1)) == 0
+        assert await bury(store, *(letter(number) for number in range(2, MAX_DEAD_LETTERS + 1))) == 0
         assert await bury(store, letter(2_000)) == 1
         assert await store.dead_letters.count("ns") == MAX_DEAD_LETTERS
         assert await store.dead_letters.read("ns", f"{1:032x}") is None

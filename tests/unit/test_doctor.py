@@ -19,6 +19,8 @@ GOOD = Facts(
     is_root=True,
     kernel=Kernel(system="Linux", release="6.1.0", machine="x86_64", pidfd_error=""),
     namespaces=dict.fromkeys(NAMESPACES, ""),
+    store="",
+    store_error="",
     cgroups=Cgroups(versions=frozenset({2}), controllers=CONTROLLERS, error=""),
     seccomp=Seccomp(is_known=True, error=""),
     landlock=3,
@@ -215,6 +217,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"data__free_mb": 8, "data__lacking_kb": 1024}, "disk space", "8 MB free"),
     ({"data__free_inodes": 15}, "disk space", "15 files"),
     ({"open_files": 127}, "open files", "127"),
+    ({"store_error": "the database d cannot be reached"}, "store", "cannot be reached"),
     ({"address_error": "cannot listen on 127.0.0.1:3233"}, "port", "cannot listen on 127.0.0.1:3233"),
 ]
 

@@ -32,8 +32,26 @@ ROOMS = {
     "messages": set(),
     "errors": set(),
 }
-ASSEMBLY = {"standalone", "__main__", "admin", "admin_letters", "admin_limits", "bootstrap", "doctor", "__init__"}
-DRIVERS = {"sabayon.store.sqlite", "sabayon.store.memory", "sabayon.bus.memory", "sabayon.sandbox.native"}
+ASSEMBLY = {
+    "standalone",
+    "__main__",
+    "admin",
+    "admin_letters",
+    "admin_limits",
+    "bootstrap",
+    "doctor",
+    "stores",
+    "transfer",
+    "admin_transfer",
+    "__init__",
+}
+DRIVERS = {
+    "sabayon.store.sqlite",
+    "sabayon.store.memory",
+    "sabayon.store.postgres",
+    "sabayon.bus.memory",
+    "sabayon.sandbox.native",
+}
 PURE = (
     "balancer/balancer.py",
     "balancer/controllers.py",

@@ -45,6 +45,7 @@ def test_the_settings_file_may_be_named_by_the_environment(tmp_path: Path) -> No
         ({"SABAYON_DRAIN_S": "-1"}, "drain_s must not be negative"),
         ({"SABAYON_DRAIN_S": "nan"}, "drain_s must not be negative or without end, not nan"),
         ({"SABAYON_KEEP_ALIVE_S": "inf"}, "keep_alive_s must not be negative or without end, not inf"),
+        ({"SABAYON_STORE": "mysql://u:secret@h/d"}, "store must be empty or begin with postgresql://"),
         ({"SABAYON_CONFIG": "/nowhere/at/all.toml"}, "cannot read the settings file /nowhere/at/all.toml"),
     ],
 )
@@ -53,6 +54,7 @@ def test_a_wrong_setting_is_one_clear_line(environment: dict[str, str], text: st
         load_settings({}, environment)
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 
 from sabayon.entity.activation import Activation, Outcome, Response, stored
 from sabayon.entity.trigger import Trigger
-from sabayon.store.base import Document, Put
+from sabayon.store.base import Document, Filter, Put
 from sabayon.store.sqlite import SqliteStore
 
 RECORD = stored(
@@ -46,6 +47,26 @@ def test_a_record_is_brought_to_the_disk_at_the_latest_when_the_store_closes(tmp
 
     asyncio.run(main())
     assert flushes(tmp_path / "test.db") == 1
+
+
+def test_records_of_a_database_that_did_not_count_them_are_counted(tmp_path: Path) -> None:
+    async def put() -> None:
+        store = await SqliteStore.open(tmp_path / "test.db")
+        await store.activations.put(RECORD)
+        await store.aclose()
+
+    async def count() -> int:
+        store = await SqliteStore.open(tmp_path / "test.db")
+        counted = await store.activations.count("ns", Filter(name="a")) + await store.activations.count("ns", Filter())
+        await store.aclose()
+        return counted
+
+    asyncio.run(put())
+    with contextlib.closing(sqlite3.connect(tmp_path / "test.db")) as connection:
+        connection.execute("DROP TABLE activation_counts")
+        connection.execute("PRAGMA user_version = 2")
+        connection.commit()
+    assert asyncio.run(count()) == 2
 
 
 def test_looking_for_changes_writes_nothing(tmp_path: Path) -> None:

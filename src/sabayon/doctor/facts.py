@@ -93,6 +93,7 @@ class Facts:
     interpreters: path and version by kind. zygotes: by kind, why the first process of its sandboxes cannot start.
     egress: the setting; egress_error: why actions cannot be given that much.
     sharing_error: why sandboxes cannot share unpacked archives; empty also when that was not tried, without root.
+    store: the server of the setting, store_error: why it cannot be used; both empty with SQLite.
     open_files: how many one process may have. address: host and port; address_error: why it cannot be listened on.
     """
 
@@ -110,6 +111,8 @@ class Facts:
     egress: str
     egress_error: str
     sharing_error: str
+    store: str
+    store_error: str
     open_files: int
     address: str
     address_error: str

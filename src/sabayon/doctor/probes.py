@@ -45,6 +45,7 @@ def examine(settings: Settings) -> Facts:
     is_root = os.geteuid() == 0
     started = time.time() - time.monotonic()
     interpreters = find_interpreters()
+    store, store_error = _store(settings.store)
     return Facts(
         is_root=is_root,
         kernel=_kernel(),
@@ -59,6 +60,8 @@ def examine(settings: Settings) -> Facts:
         egress=settings.egress,
         egress_error=_egress_error(Egress(settings.egress)),
         sharing_error=asyncio.run(_sharing_error()) if is_root else "",
+        store=store,
+        store_error=store_error,
         open_files=_open_files(),
         address=f"{settings.host}:{settings.port}",
         address_error=_address_error(settings),
@@ -68,6 +71,18 @@ def examine(settings: Settings) -> Facts:
             is_synchronised=calls.is_clock_synchronised(),
         ),
     )
+
+
+def _store(url: str) -> tuple[str, str]:
+    """What answers there, and why it cannot be used."""
+    if not url:
+        return "", ""
+    from sabayon.store.postgres import server_of
+
+    try:
+        return asyncio.run(server_of(url)), ""
+    except OperatorError as error:
+        return "", str(error)
 
 
 def _kernel() -> Kernel:

@@ -34,6 +34,7 @@ def service(facts: Facts) -> list[Finding]:
         *sharing(facts),
         memory(facts),
         *data_directory(facts),
+        *store(facts),
         clock(facts),
         open_files(facts),
         port(facts),
@@ -178,6 +179,19 @@ def _fsync(there: DataDirectory) -> Finding:
             "choose a directory on a faster disk with --data-dir",
         )  # fmt: skip
     return Finding("fsync", Status.OK, found)
+
+
+def store(facts: Facts) -> list[Finding]:
+    """Nothing where all is in the data directory."""
+    if facts.store_error:
+        return [
+            Finding(
+                "store", Status.REFUSED, facts.store_error,
+                "the platform waits for it for half a minute where waiting can help, and does not start",
+                "start the server, or correct the setting store",
+            )
+        ]  # fmt: skip
+    return [Finding("store", Status.OK, facts.store)] if facts.store else []
 
 
 def clock(facts: Facts) -> Finding:

@@ -8,7 +8,7 @@ records survive the death of the process when `put` returns and reach the disk w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from sabayon.entity.action import Action
@@ -115,6 +115,13 @@ class Activations(Protocol):
         """How many records match."""
         ...
 
+    async def prune(self, before: int) -> None:
+        """Remove the records that started before the UTC day in which `before` (epoch ms) lies.
+
+        Takes its time, so that others need not wait; what is removed already stays so when it is cancelled.
+        """
+        ...
+
 
 class Entry(NamedTuple):
     """One row of the journal. namespace: whose work it is. due_ms: epoch. attempts: how often it was taken in hand."""
@@ -174,8 +181,11 @@ class Journal(Protocol):
         """What the caller has in hand and has not begun waits again, as if it had not been taken."""
         ...
 
-    async def release(self) -> None:
-        """What those had in hand who are no more waits again, and is due. To be called before anything is taken."""
+    async def release(self, alive: Collection[str] = ()) -> None:
+        """What those had in hand who are no more waits again, and is due. To be called before anything is taken.
+
+        alive: the others who share the store and are still there, by the names they hold entries by.
+        """
         ...
 
     async def drop(self, activation_id: str) -> None:
@@ -187,6 +197,10 @@ class Journal(Protocol):
 
         How many dead letters of the namespace had to go because there were more than MAX_DEAD_LETTERS.
         """
+        ...
+
+    async def entries(self) -> Sequence[Entry]:
+        """All that is not settled, oldest first, whoever has it in hand. For moving a platform that has stopped."""
         ...
 
     async def pending(self) -> Mapping[str, bytes]:
@@ -210,6 +224,10 @@ class DeadLetters(Protocol):
         ...
 
     async def read(self, namespace: str, activation_id: str) -> Letter | None: ...
+
+    async def put(self, letter: Letter) -> None:
+        """Keep one that comes from another store."""
+        ...
 
     async def delete(self, namespace: str, activation_id: str) -> bool:
         """Whether there was one."""

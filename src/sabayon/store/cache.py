@@ -45,6 +45,13 @@ class DocumentCache:
         self.generation += 1
         self._drop(id)
 
+    def superseded(self, id: str, revision: int) -> None:
+        """Somebody has written `id` at `revision`, or with 0 deleted it: forget what is older."""
+        self.generation += 1
+        entry = self._documents.get(id)
+        if entry is not None and (not revision or entry[0].revision < revision):
+            self._drop(id)
+
     def clear(self) -> None:
         """Forget everything: somebody else has written."""
         self.generation += 1

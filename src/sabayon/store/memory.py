@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from sabayon.entity.activation import StoredActivation
@@ -22,6 +22,7 @@ from sabayon.store.base import (
     Put,
     Settlement,
 )
+from sabayon.store.counting import DAY_MS
 from sabayon.store.documents import KINDS, Row, entity_of, row_of
 
 
@@ -145,7 +146,7 @@ class MemoryJournal:
         if (kept := self.rows.get(activation_id)) and kept.is_held:
             self.rows[activation_id] = _Kept(self._counted(kept.entry, -1), False)
 
-    async def release(self) -> None:
+    async def release(self, alive: Collection[str] = ()) -> None:
         self.rows = {id: kept._replace(is_held=False) for id, kept in self.rows.items()}
 
     async def drop(self, activation_id: str) -> None:
@@ -158,6 +159,9 @@ class MemoryJournal:
         if is_first and follow_up is not None:
             self.rows[follow_up.activation_id] = _Kept(follow_up, False)
         return self.dead_letters.add(letter) if is_first and letter is not None else 0
+
+    async def entries(self) -> Sequence[Entry]:
+        return [kept.entry for kept in self.rows.values()]
 
     async def pending(self) -> Mapping[str, bytes]:
         return {id: kept.entry.message for id, kept in self.rows.items()}
@@ -183,6 +187,9 @@ class MemoryDeadLetters:
     async def read(self, namespace: str, activation_id: str) -> Letter | None:
         letter = self._letters.get(activation_id)
         return letter if letter and letter.namespace == namespace else None
+
+    async def put(self, letter: Letter) -> None:
+        self.add(letter)
 
     async def delete(self, namespace: str, activation_id: str) -> bool:
         if await self.read(namespace, activation_id) is None:
@@ -266,6 +273,10 @@ class MemoryActivations:
 
     async def count(self, namespace: str, filter: Filter) -> int:
         return len(self._select(namespace, filter))
+
+    async def prune(self, before: int) -> None:
+        kept_from = before // DAY_MS * DAY_MS
+        self._records = {id: record for id, record in self._records.items() if record.start >= kept_from}
 
     def _select(self, namespace: str, filter: Filter) -> Sequence[StoredActivation]:
         return [

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+from sabayon.entity.activation import StoredActivation
 from sabayon.errors import StoreUnavailable
 from sabayon.store.sqlite.artifacts import SqliteArtifacts
 from sabayon.store.sqlite.connection import prepare
@@ -35,7 +36,7 @@ class SqliteStore:
         self.writer = Writer(path)
         self._spool = Spool(self.writer, segments)
         self.artifacts = SqliteArtifacts(self._reader, self.writer)
-        self.activations = SqliteActivations(self._reader, self._spool)
+        self.activations = SqliteActivations(self._reader, self.writer, self._spool)
         self.journal = SqliteJournal(self._reader, self.writer, self._spool)
         self.keys = SqliteKeys(self._reader, self.writer)
         self.dead_letters = SqliteDeadLetters(self._reader, self.writer)
@@ -62,6 +63,14 @@ class SqliteStore:
     def ledger(self, provider: str) -> SqliteLedger:
         """The documents of one event provider."""
         return SqliteLedger(provider, self._reader, self.writer)
+
+    async def providers(self) -> list[str]:
+        """Those that have documents."""
+        return [row[0] for row in await self._reader.rows("SELECT DISTINCT provider FROM ledger ORDER BY provider")]
+
+    def all_records(self) -> AsyncIterator[StoredActivation]:
+        """Every activation record that there was when it is called, in no order."""
+        return self.activations.all_records()
 
     async def _watch(self) -> None:
         """Forget what is cached when another process has written. The writer's own commits do not count."""

@@ -21,6 +21,7 @@ _BELONGING: Final = (
     "DELETE FROM keys WHERE namespace = ?",
     "DELETE FROM journal WHERE namespace = ?",
     "DELETE FROM dead_letters WHERE namespace = ?",
+    "DELETE FROM activation_counts WHERE namespace = ?",
     "DELETE FROM ledger WHERE substr(key, 1, length(?1) + 1) = ?1 || '/'",
 )
 _decoder = msgspec.json.Decoder(Identity)

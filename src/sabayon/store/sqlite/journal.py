@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from sabayon.store.base import MAX_DEAD_LETTERS, Entry, Letter, Settlement
@@ -86,7 +86,8 @@ class SqliteJournal:
             lambda connection: connection.execute(query, (activation_id,)), is_durable=False, is_alone=False
         )
 
-    async def release(self) -> None:
+    async def release(self, alive: Collection[str] = ()) -> None:
+        """`alive` says nothing here: one process at a time has the store."""
         await self._writer.execute("UPDATE journal SET is_held = 0 WHERE is_held = 1")
 
     async def drop(self, activation_id: str) -> None:
@@ -95,9 +96,13 @@ class SqliteJournal:
     async def settle(self, settlement: Settlement) -> int:
         return await self._writer.submit(lambda connection: _settle(connection, settlement), is_durable=True)
 
-    async def pending(self) -> Mapping[str, bytes]:
+    async def entries(self) -> Sequence[Entry]:
         await self._spool.settled()
-        return dict(await self._reader.rows("SELECT id, message FROM journal ORDER BY number"))
+        query = "SELECT id, namespace, message, due, attempts FROM journal ORDER BY number"
+        return [Entry(*row) for row in await self._reader.rows(query)]
+
+    async def pending(self) -> Mapping[str, bytes]:
+        return {entry.activation_id: entry.message for entry in await self.entries()}
 
 
 def append_entry(
@@ -130,6 +135,11 @@ def _settle(connection: sqlite3.Connection, settlement: Settlement) -> int:
         connection.execute(_APPEND, (*follow_up, False))
     if not is_first or letter is None:
         return 0
+    return _add_letter(connection, letter)
+
+
+def _add_letter(connection: sqlite3.Connection, letter: Letter) -> int:
+    """How many others had to go."""
     connection.execute(_ADD_LETTER, letter)
     return connection.execute(_DROP_LETTERS, (letter.namespace, MAX_DEAD_LETTERS)).rowcount
 
@@ -153,6 +163,9 @@ class SqliteDeadLetters:
         query = "SELECT id, namespace, summary, message FROM dead_letters WHERE namespace = ? AND id = ?"
         rows = await self._reader.rows(query, namespace, activation_id)
         return Letter(*rows[0]) if rows else None
+
+    async def put(self, letter: Letter) -> None:
+        await self._writer.submit(lambda connection: _add_letter(connection, letter), is_durable=True)
 
     async def delete(self, namespace: str, activation_id: str) -> bool:
         values = (namespace, activation_id)

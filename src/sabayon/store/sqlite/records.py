@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
 
 from sabayon.entity.activation import StoredActivation
 from sabayon.errors import StoreUnavailable
 from sabayon.store.base import Filter
+from sabayon.store.counting import DAY_MS, count_query, count_values, plan
+from sabayon.store.paging import closer
+from sabayon.store.sqlite.pruning import prune
 from sabayon.store.sqlite.reader import Reader
 from sabayon.store.sqlite.spool import Spool
 from sabayon.store.sqlite.writer import Writer
+
+_COLUMNS: Final = "id, namespace, name, start, record, summary"
+_GROUP: Final = 500
 
 
 class SqliteActivations:
     """See the port."""
 
-    def __init__(self, reader: Reader, spool: Spool) -> None:
+    def __init__(self, reader: Reader, writer: Writer, spool: Spool) -> None:
         self._reader = reader
+        self._writer = writer
         self._spool = spool
 
     async def put(self, record: StoredActivation, *, settles: bool = False) -> None:
@@ -32,6 +39,11 @@ class SqliteActivations:
 
     async def list(self, namespace: str, filter: Filter, *, skip: int, limit: int) -> Sequence[bytes]:
         others = await self._not_in_database(namespace, filter)
+        if not others:
+            start = await closer(self._reader.rows, self.count, "?", namespace, filter, skip)
+            if start is None:
+                return []
+            filter, skip = start
         where, values = _selection(namespace, filter)
         query = f"SELECT summary, start FROM activations WHERE {where} ORDER BY start DESC LIMIT ? OFFSET ?"
         if not others:
@@ -42,9 +54,24 @@ class SqliteActivations:
 
     async def count(self, namespace: str, filter: Filter) -> int:
         others = await self._not_in_database(namespace, filter)
-        where, values = _selection(namespace, filter)
-        rows = await self._reader.rows(f"SELECT count(*) FROM activations WHERE {where}", *values)
+        query = count_query("?", is_named=filter.name is not None)
+        values = count_values(namespace, filter.name, plan(filter.since, filter.upto))
+        rows = await self._reader.rows(query, *values)
         return int(rows[0][0]) + len(others)
+
+    async def prune(self, before: int) -> None:
+        await self._spool.settled()
+        await prune(self._reader, self._writer, before // DAY_MS * DAY_MS)
+
+    async def all_records(self) -> AsyncIterator[StoredActivation]:
+        """Every record, in no order."""
+        await self._spool.settled()
+        query = f"SELECT rowid, {_COLUMNS} FROM activations WHERE rowid > ? ORDER BY rowid LIMIT {_GROUP}"
+        last = 0
+        while rows := await self._reader.rows(query, last):
+            for _, *values in rows:
+                yield StoredActivation(*values)
+            last = rows[-1][0]
 
     async def _not_in_database(self, namespace: str, filter: Filter) -> Sequence[tuple[bytes, int]]:
         """Summaries and starts of records that the database cannot take now; reading goes on without it."""

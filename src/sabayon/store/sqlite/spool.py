@@ -19,6 +19,8 @@ import msgspec
 
 from sabayon.entity.activation import StoredActivation
 from sabayon.errors import OperatorError, StoreUnavailable
+from sabayon.store.counting import counts_of
+from sabayon.store.sqlite.pruning import COUNT_MORE
 from sabayon.store.sqlite.segment import Segment, UnknownFormat
 from sabayon.store.sqlite.writer import Writer
 
@@ -188,16 +190,19 @@ class Spool:
 
 
 def insertion_of(entries: Sequence[Spooled]) -> Callable[[sqlite3.Connection], None]:
-    """Insert them; of one id the first one stays, and none of what a namespace did before it was deleted."""
+    """Insert and count them; of one id the first one stays, and none of what a namespace did before it was deleted."""
 
     def work(connection: sqlite3.Connection) -> None:
         deleted = dict(connection.execute("SELECT namespace, at FROM deletions"))
         kept = [entry for entry in entries if entry.record.start > deleted.get(entry.record.namespace, -1)]
+        new: list[tuple[str, str, int]] = []
         for start in range(0, len(kept), _ROWS):
             group = kept[start : start + _ROWS]
             values = [value for entry in group for value in msgspec.structs.astuple(entry.record)]
             rows = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(group))
-            connection.execute(f"INSERT OR IGNORE INTO activations VALUES {rows}", values)
+            insertion = f"INSERT OR IGNORE INTO activations VALUES {rows} RETURNING namespace, name, start"
+            new += connection.execute(insertion, values)
+        connection.executemany(COUNT_MORE, [(*count, number) for count, number in counts_of(new).items()])
         settled = [entry.record.activation_id for entry in entries if entry.settles]
         for start in range(0, len(settled), _ROWS):
             ids = settled[start : start + _ROWS]
