@@ -323,6 +323,17 @@ def test_what_is_given_back_counts_as_not_taken(session: Session) -> None:
     session(body)
 
 
+def test_an_entry_is_there_until_it_is_settled(session: Session) -> None:
+    async def body(store: Any) -> None:
+        await store.journal.append(f"{1:032x}", b"message 1", namespace="ns")
+        await let_wait(store, waiting(2, 5))
+        assert [await store.journal.has(f"{number:032x}") for number in (1, 2, 3)] == [True, True, False]
+        await store.journal.settle(Settlement(stored(activation(1))))
+        assert not await store.journal.has(f"{1:032x}")
+
+    session(body)
+
+
 def test_what_is_dropped_is_forgotten(session: Session) -> None:
     async def body(store: Any) -> None:
         await let_wait(store, waiting(1, 5))

@@ -74,10 +74,40 @@ async def test_an_interrupted_sequence_ends_with_a_record_that_says_so(stage: St
 async def test_a_fire_without_a_record_is_fired_again(stage: Stage) -> None:
     await stage.action("acme/a", lambda args: args)
     await stage.trigger("acme/t", {"p": 1}, r=("acme/a", "active"))
-    document = await stage.store.artifacts.read("acme/t")
+    fire = await fire_of(stage, "acme/t")
+    await stage.store.journal.append(FIRE, encode_pending(fire), namespace="acme", due_ms=START_MS)
+    await stage.take_up()
+    await stage.services.running.drain()
+    record = await stage.record(FIRE)
+    assert (record["name"], len(record["logs"]), record["start"]) == ("t", 1, START_MS)
+    assert stage.bus.arguments() == {"p": 1, "x": 1, "__ow_headers": {"authorization": "Basic x"}}
+    assert not await stage.store.journal.pending()
+
+
+@on_stage
+async def test_of_a_fire_that_is_run_again_nothing_is_invoked_twice(stage: Stage) -> None:
+    await stage.action("acme/quick")
+    await stage.action("acme/slow", hold := Hold())
+    await stage.trigger("acme/t", q=("acme/quick", "active"), s=("acme/slow", "active"))
+    fire = encode_pending(await fire_of(stage, "acme/t"))
+    await stage.store.journal.append(FIRE, fire, namespace="acme", due_ms=START_MS)
+    await stage.take_up()
+    await stage.bus.dispatches(2)
+    again = killed(stage)
+    await again.store.journal.append(FIRE, fire, namespace="acme")  # killed before the fire had its record
+    await again.take_up()
+    await again.close()
+    assert again.bus.ran() == ["slow"]
+    assert (await again.request("GET", "_/activations?count=true")).json == {"activations": 3}
+    hold.release.set()
+
+
+async def fire_of(stage: Stage, trigger: str) -> PendingFire:
+    """As it is when `trigger` has been fired."""
+    document = await stage.store.artifacts.read(trigger)
     assert document is not None
     assert isinstance(document.entity, Trigger)
-    fire = PendingFire(
+    return PendingFire(
         accepted_ms=START_MS,
         activation_id=FIRE,
         headers={"authorization": "Basic x"},
@@ -86,13 +116,6 @@ async def test_a_fire_without_a_record_is_fired_again(stage: Stage) -> None:
         transaction_id="t",
         trigger=document.entity,
     )
-    await stage.store.journal.append(FIRE, encode_pending(fire), namespace="acme", due_ms=START_MS)
-    await stage.take_up()
-    await stage.services.running.drain()
-    record = await stage.record(FIRE)
-    assert (record["name"], len(record["logs"]), record["start"]) == ("t", 1, START_MS)
-    assert stage.bus.arguments() == {"p": 1, "x": 1, "__ow_headers": {"authorization": "Basic x"}}
-    assert not await stage.store.journal.pending()
 
 
 @on_stage

@@ -134,7 +134,7 @@ class Deliverer:
         if isinstance(pending, PendingAction | PendingComposite):
             await self._deliver_activation(caller, pending, entry.attempts)
         else:
-            await self._deliver_fire(caller, pending)
+            await self._deliver_fire(caller, pending, is_again=entry.attempts > 1)
 
     async def _deliver_activation(self, caller: Caller, work: PendingActivation, attempts: int) -> None:
         """Run it again with the action as it is now, or end it without."""
@@ -173,14 +173,14 @@ class Deliverer:
         payload = parse_payload(bytes(work.payload))
         return Invocation(work.activation_id, resolved, payload, work.accepted_ms, retry_of=work.retry_of)
 
-    async def _deliver_fire(self, caller: Caller, pending: PendingFire | PendingDestination) -> None:
+    async def _deliver_fire(self, caller: Caller, pending: PendingFire | PendingDestination, *, is_again: bool) -> None:
         """The fire was let through when it was accepted: its invocations are counted for themselves."""
         fire = await self._fire(pending) if isinstance(pending, PendingDestination) else pending
         if fire is None:
             await self._services.journal.drop(pending.activation_id)
             return
         limits = effective_limits(self._services.limits, caller.identity.limits)
-        await run_fire(Firing(caller, Throttle(), limits), fire)
+        await run_fire(Firing(caller, Throttle(), limits), fire, is_again=is_again)
 
     async def _fire(self, destination: PendingDestination) -> PendingFire | None:
         """None when it would do nothing: as with any fire there is no record then."""

@@ -185,6 +185,10 @@ class Journal(Protocol):
         """
         ...
 
+    async def has(self, activation_id: str) -> bool:
+        """Whether there is an entry, in somebody's hands or not. One that was just settled may still count."""
+        ...
+
     async def pending(self) -> Mapping[str, bytes]:
         """What is not settled, oldest first, by activation id. For looking at a journal that is small."""
         ...

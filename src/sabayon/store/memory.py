@@ -149,6 +149,9 @@ class MemoryJournal:
             self.rows[follow_up.activation_id] = _Kept(follow_up, False)
         return self.dead_letters.add(letter) if is_first and letter is not None else 0
 
+    async def has(self, activation_id: str) -> bool:
+        return activation_id in self.rows
+
     async def pending(self) -> Mapping[str, bytes]:
         return {id: kept.entry.message for id, kept in self.rows.items()}
 

@@ -87,6 +87,9 @@ class SqliteJournal:
     async def settle(self, settlement: Settlement) -> int:
         return await self._writer.submit(lambda connection: _settle(connection, settlement), is_durable=True)
 
+    async def has(self, activation_id: str) -> bool:
+        return bool(await self._reader.rows("SELECT 1 FROM journal WHERE id = ?", activation_id))
+
     async def pending(self) -> Mapping[str, bytes]:
         await self._spool.settled()
         return dict(await self._reader.rows("SELECT id, message FROM journal ORDER BY number"))
