@@ -31,9 +31,11 @@ Session = Callable[[Callable[[Any], Awaitable[None]]], None]
 def session(request: pytest.FixtureRequest, tmp_path: Path) -> Session:
     """Runs a coroutine function with an open store of the driver under test."""
 
+    memory = MemoryStore()
+
     @asynccontextmanager
     async def opened() -> AsyncIterator[Any]:
-        store = MemoryStore() if request.param == "memory" else await SqliteStore.open(tmp_path / "test.db")
+        store = memory if request.param == "memory" else await SqliteStore.open(tmp_path / "test.db")
         try:
             yield store
         finally:
@@ -303,12 +305,16 @@ def test_what_was_in_the_hands_of_those_who_are_no_more_can_be_taken_and_is_coun
         await store.journal.append(f"{1:032x}", b"message 1", namespace="ns")
         await let_wait(store, waiting(2, 5), waiting(3, 50))
         await store.journal.take("ns", 5, 10)
+
+    async def afterwards(store: Any) -> None:
+        await store.journal.append(f"{4:032x}", b"in the hands of one who is there", namespace="ns")
         await store.journal.release()
         taken = await store.journal.take("ns", 5, 10)
         assert [(entry.message, entry.attempts) for entry in taken] == [(b"message 1", 2), (b"message 2", 2)]
         assert await store.journal.waiting() == {"ns": 50}
 
     session(body)
+    session(afterwards)
 
 
 def test_what_is_given_back_counts_as_not_taken(session: Session) -> None:

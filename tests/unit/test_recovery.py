@@ -19,6 +19,7 @@ FIRE = "f" * 32
 
 def killed(stage: Stage) -> Stage:
     """The platform as it starts again on what the killed one had stored."""
+    stage.store.journal.close()
     again = Stage(SystemLimits(), NamespaceLimits(), store=stage.store)
     again.acme, again.other = stage.acme, stage.other
     return again
@@ -93,8 +94,8 @@ async def test_of_a_fire_that_is_run_again_nothing_is_invoked_twice(stage: Stage
     await stage.store.journal.append(FIRE, fire, namespace="acme", due_ms=START_MS)
     await stage.take_up()
     await stage.bus.dispatches(2)
+    await stage.store.journal.append(FIRE, fire, namespace="acme")  # killed before the fire had its record
     again = killed(stage)
-    await again.store.journal.append(FIRE, fire, namespace="acme")  # killed before the fire had its record
     await again.take_up()
     await again.close()
     assert again.bus.ran() == ["slow"]

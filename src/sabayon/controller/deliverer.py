@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -59,10 +60,14 @@ class Deliverer:
         self._services = services
         self._under_way: Counter[str] = Counter()
         self._task: asyncio.Task[None] | None = None
+        self._is_released = False
+        self._is_told = False
+        self._next_due: int | None = None
+        """Of what there is room for; None also when something has to end first."""
 
     async def start(self) -> None:
-        """Take up what an earlier run left, and what is due from now on. Raises StoreUnavailable."""
-        await self._services.journal.release()
+        """Take up what an earlier run left, and what is due from now on."""
+        await self._try(self._release)
         self._task = asyncio.create_task(self._run(), name="deliverer")
 
     async def aclose(self) -> None:
@@ -73,22 +78,31 @@ class Deliverer:
                 await self._task
 
     async def _run(self) -> None:
-        services = self._services
-        is_told = False
         while True:
-            try:
-                next_due = await self._take_what_is_due()
-                is_told = False
-            except StoreUnavailable as error:
-                if not is_told:
-                    logger.warning("what waits in the journal has to wait longer: %s", error)
-                is_told = True
+            if await self._try(self._release) and await self._try(self._take_what_is_due):
+                await self._services.agenda.wait(self._next_due, self._services.now_ms())
+            else:
                 await asyncio.sleep(RETRY_S)
-                continue
-            await services.agenda.wait(next_due, services.now_ms())
 
-    async def _take_what_is_due(self) -> int | None:
-        """Take up what there is room for; when the next is due, None for when something is expected or has ended."""
+    async def _try(self, work: Callable[[], Awaitable[None]]) -> bool:
+        """Whether the store let `work` be done. Of a time in which it does not the beginning is told."""
+        try:
+            await work()
+        except StoreUnavailable as error:
+            if not self._is_told:
+                logger.warning("what waits in the journal has to wait longer: %s", error)
+            self._is_told = True
+            return False
+        self._is_told = False
+        return True
+
+    async def _release(self) -> None:
+        if not self._is_released:
+            await self._services.journal.release()
+            self._is_released = True
+
+    async def _take_what_is_due(self) -> None:
+        """Take up what there is room for, and see when the next is due."""
         journal, next_due = self._services.journal, None
         is_done = False
         while not is_done:
@@ -101,7 +115,7 @@ class Deliverer:
                     is_done = False
                 elif room > 0:
                     next_due = due_ms if next_due is None else min(next_due, due_ms)
-        return next_due
+        self._next_due = next_due
 
     def _take_up(self, entry: Entry) -> None:
         self._under_way[entry.namespace] += 1

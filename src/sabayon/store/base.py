@@ -171,7 +171,7 @@ class Journal(Protocol):
         ...
 
     async def release(self) -> None:
-        """What those had in hand who are no more waits again, and is due. To be called before anything is taken."""
+        """What was in somebody's hands when the store was opened waits again. Nobody is there any more who has it."""
         ...
 
     async def drop(self, activation_id: str) -> None:

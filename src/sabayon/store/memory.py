@@ -105,6 +105,7 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self.rows: dict[str, _Kept] = {}
+        self._left: set[str] = set()
         self.activations: MemoryActivations
         self.dead_letters: MemoryDeadLetters
 
@@ -136,7 +137,9 @@ class MemoryJournal:
             self.rows[activation_id] = _Kept(self._counted(kept.entry, -1), False)
 
     async def release(self) -> None:
-        self.rows = {id: kept._replace(is_held=False) for id, kept in self.rows.items()}
+        for id in self._left & self.rows.keys():
+            self.rows[id] = self.rows[id]._replace(is_held=False)
+        self._left.clear()
 
     async def drop(self, activation_id: str) -> None:
         self.rows.pop(activation_id, None)
@@ -154,6 +157,10 @@ class MemoryJournal:
 
     async def pending(self) -> Mapping[str, bytes]:
         return {id: kept.entry.message for id, kept in self.rows.items()}
+
+    def close(self) -> None:
+        """Those who had something in hand are no more."""
+        self._left = set(self.rows)
 
     @staticmethod
     def _counted(entry: Entry, step: int) -> Entry:
@@ -319,4 +326,5 @@ class MemoryStore:
         return self._ledgers.setdefault(provider, MemoryLedger())
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """What is in somebody's hands is left."""
+        self.journal.close()
