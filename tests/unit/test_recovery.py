@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 import msgspec
@@ -11,6 +13,8 @@ from sabayon.delivery.pending import PendingFire, encode_pending
 from sabayon.entity.delivery import History
 from sabayon.entity.limits import NamespaceLimits, SystemLimits
 from sabayon.entity.trigger import Trigger
+from sabayon.errors import StoreUnavailable
+from sabayon.store.memory import MemoryJournal, MemoryStore
 from tests.unit.scripted_bus import Hold
 from tests.unit.stage import START_MS, Stage, annotation, on_stage
 
@@ -145,3 +149,36 @@ async def test_an_entry_that_cannot_be_read_does_not_hide_the_others(stage: Stag
     hold.release.set()
     again.bus.scripts.clear()
     assert activation_id in await again.store.journal.pending()
+
+
+class FullJournal(MemoryJournal):
+    """Takes nothing but fires while `is_full`; `refused` is set when it has not taken something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_full = False
+        self.refused = asyncio.Event()
+
+    async def append(self, activation_id: str, message: bytes, **rest: Any) -> None:
+        if self.is_full and b'"kind":"trigger"' not in message:
+            self.refused.set()
+            raise StoreUnavailable("the disk is full")
+        await super().append(activation_id, message, **rest)
+
+
+@on_stage
+async def test_a_fire_that_was_accepted_before_the_disk_was_full_is_run_when_there_is_room(_: Stage) -> None:
+    journal = FullJournal()
+    stage = await Stage(SystemLimits(), NamespaceLimits(), store=MemoryStore(journal)).open()
+    await stage.action("acme/a")
+    await stage.trigger("acme/t", r=("acme/a", "active"))
+    await stage.take_up()
+    journal.is_full = True
+    fire_id = await accepted(stage, "_/triggers/t", {"x": 1})
+    await journal.refused.wait()
+    assert not stage.bus.messages
+    journal.is_full = False
+    await stage.bus.dispatches(1)
+    await stage.close()
+    assert stage.bus.ran() == ["a"]
+    assert [json.loads(line)["success"] for line in (await stage.record(fire_id))["logs"]] == [True]

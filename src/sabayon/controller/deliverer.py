@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -67,7 +66,8 @@ class Deliverer:
 
     async def start(self) -> None:
         """Take up what an earlier run left, and what is due from now on."""
-        await self._try(self._release)
+        with contextlib.suppress(StoreUnavailable):  # what cannot be done now is tried again, and told
+            await self._release()
         self._task = asyncio.create_task(self._run(), name="deliverer")
 
     async def aclose(self) -> None:
@@ -79,22 +79,20 @@ class Deliverer:
 
     async def _run(self) -> None:
         while True:
-            if await self._try(self._release) and await self._try(self._take_what_is_due):
-                await self._services.agenda.wait(self._next_due, self._services.now_ms())
-            else:
+            try:
+                await self._release()
+                await self._take_what_is_due()
+                self._is_told = False
+            except StoreUnavailable as error:
+                if not self._is_told:
+                    logger.warning("what waits in the journal has to wait longer: %s", error)
+                self._is_told = True
                 await asyncio.sleep(RETRY_S)
-
-    async def _try(self, work: Callable[[], Awaitable[None]]) -> bool:
-        """Whether the store let `work` be done. Of a time in which it does not the beginning is told."""
-        try:
-            await work()
-        except StoreUnavailable as error:
-            if not self._is_told:
-                logger.warning("what waits in the journal has to wait longer: %s", error)
-            self._is_told = True
-            return False
-        self._is_told = False
-        return True
+            except Exception:  # the supervisor of all that waits: a defect of ours must not end its turn for good
+                logger.exception("what waits in the journal was not taken up")
+                await asyncio.sleep(RETRY_S)
+            else:
+                await self._services.agenda.wait(self._next_due, self._services.now_ms())
 
     async def _release(self) -> None:
         if not self._is_released:
@@ -148,7 +146,7 @@ class Deliverer:
         if isinstance(pending, PendingAction | PendingComposite):
             await self._deliver_activation(caller, pending, entry.attempts)
         else:
-            await self._deliver_fire(caller, pending, is_again=entry.attempts > 1)
+            await self._deliver_fire(caller, pending)
 
     async def _deliver_activation(self, caller: Caller, work: PendingActivation, attempts: int) -> None:
         """Run it again with the action as it is now, or end it without."""
@@ -187,14 +185,14 @@ class Deliverer:
         payload = parse_payload(bytes(work.payload))
         return Invocation(work.activation_id, resolved, payload, work.accepted_ms, retry_of=work.retry_of)
 
-    async def _deliver_fire(self, caller: Caller, pending: PendingFire | PendingDestination, *, is_again: bool) -> None:
+    async def _deliver_fire(self, caller: Caller, pending: PendingFire | PendingDestination) -> None:
         """The fire was let through when it was accepted: its invocations are counted for themselves."""
         fire = await self._fire(pending) if isinstance(pending, PendingDestination) else pending
         if fire is None:
             await self._services.journal.drop(pending.activation_id)
             return
         limits = effective_limits(self._services.limits, caller.identity.limits)
-        await run_fire(Firing(caller, Throttle(), limits), fire, is_again=is_again)
+        await run_fire(Firing(caller, Throttle(), limits), fire, is_again=True)
 
     async def _fire(self, destination: PendingDestination) -> PendingFire | None:
         """None when it would do nothing: as with any fire there is no record then."""

@@ -27,7 +27,7 @@ from sabayon.entity.limits import EffectiveLimits
 from sabayon.entity.names import EntityName
 from sabayon.entity.parameters import Arguments
 from sabayon.entity.trigger import AttachedRule, Trigger
-from sabayon.errors import Rejection
+from sabayon.errors import Rejection, StoreUnavailable
 
 ENTITY_HEADERS = frozenset({"content-type", "content-length"})
 """Headers about the body of the fire; actions are not told of them."""
@@ -104,7 +104,8 @@ def has_active_rule(trigger: Trigger) -> bool:
 async def run_fire(firing: Firing, fire: PendingFire, *, is_again: bool = False) -> None:
     """Submit all invocations of `fire`, then write its record.
 
-    is_again: it may have been begun before the platform was killed. What it submitted then is not submitted twice.
+    is_again: it may have been begun before. What it submitted then is not submitted twice.
+    Raises StoreUnavailable when not all could be submitted: the whole is to be run again.
     """
     payload = _rule_payload(fire)
     rules = [_Rule(rule, attached, _activation_id_of(fire, rule)) for rule, attached in fire.trigger.attached().items()]
@@ -135,7 +136,18 @@ async def _accept(firing: Firing, fire: PendingFire) -> None:
     if firing.caller.is_stored:
         namespace = fire.identity.namespace
         await services.journal.append(fire.activation_id, encode_pending(fire), namespace=namespace)
-    services.running.adopt(fire.activation_id, run_fire(firing, fire))
+    services.running.adopt(fire.activation_id, _run_accepted(firing, fire))
+
+
+async def _run_accepted(firing: Firing, fire: PendingFire) -> None:
+    """What the store does not take now is left to the journal, which has the fire."""
+    try:
+        await run_fire(firing, fire)
+    except StoreUnavailable as error:
+        if not firing.caller.is_stored:
+            raise
+        logger.warning("the fire %s has to wait: %s", fire.activation_id, error)
+        await firing.caller.services.settler.give_back(fire.activation_id)
 
 
 async def _read_trigger(call: Call) -> Trigger:
@@ -183,6 +195,8 @@ async def _try_rule(firing: Firing, one: _Rule, payload: Payload, *, is_done: bo
     except Rejection as refusal:
         code = Outcome.WHISK_ERROR if refusal.status >= 500 else Outcome.APPLICATION_ERROR
         return RuleRefused(action=action, error=refusal.text, rule=rule, status_code=code)
+    except StoreUnavailable:
+        raise
     except Exception:  # one rule's trouble must neither stop the others nor lose the record
         logger.exception("rule %s could not invoke %s", rule, action)
         return RuleRefused(action=action, error=messages.INTERNAL_ERROR, rule=rule, status_code=Outcome.WHISK_ERROR)

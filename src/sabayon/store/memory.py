@@ -313,9 +313,9 @@ class MemoryLedger:
 class MemoryStore:
     """All ports."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: MemoryJournal | None = None) -> None:
         self.artifacts = MemoryArtifacts()
-        self.journal = MemoryJournal()
+        self.journal = journal or MemoryJournal()
         self.activations = self.journal.activations = MemoryActivations(self.journal)
         self.dead_letters = self.journal.dead_letters = MemoryDeadLetters(self.journal)
         self._ledgers: dict[str, MemoryLedger] = {}
