@@ -135,6 +135,26 @@ def test_dead_letters_are_dropped_and_one_that_is_not_there_is_said_so(platform:
         assert refused.stderr == f"sabayon: {activation_id}: There is no dead letter with this id.\n"
 
 
+def test_without_a_platform_or_a_key_one_line_says_so(platform: Platform, tmp_path: Path) -> None:
+    refused = dead_letters(platform, "list", "--apihost", "http://127.0.0.1:9")
+    assert (refused.returncode, refused.stdout, len(lines(refused.stderr))) == (1, "", 1)
+    assert "connection refused" in refused.stderr
+    command = [BIN / "sabayon", "dead-letters", "list"]
+    lost = subprocess.run(command, env=environment_of(tmp_path), capture_output=True, text=True, timeout=60)
+    text = "sabayon: which platform, and whose key? Give --apihost and --auth, or use: wsk property set\n"
+    assert (lost.returncode, lost.stderr) == (1, text)
+
+
+def test_dead_letters_are_those_of_the_key(platform: Platform) -> None:
+    platform.create_action("hopeless", FAILS, annotations=annotations(on_failure="nobody"))
+    activation_id = submitted(platform, "hopeless")
+    platform.record(activation_id)
+    other = platform.namespace("delivery-other")
+    assert told(platform, "list", "--auth", other) == []
+    assert told(platform, "list")[0].startswith(activation_id)
+    assert told(platform, "drop", activation_id) == [f"dropped {activation_id}"]
+
+
 def test_an_invocation_runs_when_its_delay_is_over(platform: Platform) -> None:
     platform.create_action("late", ATTEMPT)
     before = time.time()

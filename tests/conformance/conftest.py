@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.conformance.sandbox_stage import Stage
+from tests.conformance.store_session import Session, session_on
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +33,10 @@ def nodejs(stage: Stage) -> str:
             pytest.fail("there is no `node` on the PATH; scripts/setup installs it")
         pytest.skip("there is no `node` on the PATH")
     return stage.nodejs
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def session(request: pytest.FixtureRequest, tmp_path: Path) -> Session:
+    """Runs a coroutine function with an open store of the driver under test."""
+    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
+    return session_on(request.param, tmp_path / "test.db", url)

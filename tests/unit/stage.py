@@ -241,5 +241,5 @@ def on_stage_with(
 
 async def _play(test: Test, limits: SystemLimits, own: NamespaceLimits) -> None:
     stage = await Stage(limits, own).open()
-    await test(stage)
+    await asyncio.wait_for(test(stage), 30)
     await stage.close()

@@ -64,7 +64,7 @@ def test_records_of_a_database_that_did_not_count_them_are_counted(tmp_path: Pat
     asyncio.run(put())
     with contextlib.closing(sqlite3.connect(tmp_path / "test.db")) as connection:
         connection.execute("DROP TABLE activation_counts")
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 4")
         connection.commit()
     assert asyncio.run(count()) == 2
 

@@ -58,10 +58,15 @@ class Deliverer:
         self._services = services
         self._under_way: Counter[str] = Counter()
         self._task: asyncio.Task[None] | None = None
+        self._is_released = False
+        self._is_told = False
+        self._next_due: int | None = None
+        """Of what there is room for; None also when something has to end first."""
 
     async def start(self) -> None:
-        """Take up what an earlier run left, and what is due from now on. Raises StoreUnavailable."""
-        await self._services.journal.release()
+        """Take up what an earlier run left, and what is due from now on."""
+        with contextlib.suppress(StoreUnavailable):  # what cannot be done now is tried again, and told
+            await self._release()
         self._task = asyncio.create_task(self._run(), name="deliverer")
 
     async def aclose(self) -> None:
@@ -72,22 +77,29 @@ class Deliverer:
                 await self._task
 
     async def _run(self) -> None:
-        services = self._services
-        is_told = False
         while True:
             try:
-                next_due = await self._take_what_is_due()
-                is_told = False
+                await self._release()
+                await self._take_what_is_due()
+                self._is_told = False
             except StoreUnavailable as error:
-                if not is_told:
+                if not self._is_told:
                     logger.warning("what waits in the journal has to wait longer: %s", error)
-                is_told = True
+                self._is_told = True
                 await asyncio.sleep(RETRY_S)
-                continue
-            await services.agenda.wait(next_due, services.now_ms())
+            except Exception:  # the supervisor of all that waits: a defect of ours must not end its turn for good
+                logger.exception("what waits in the journal was not taken up")
+                await asyncio.sleep(RETRY_S)
+            else:
+                await self._services.agenda.wait(self._next_due, self._services.now_ms())
 
-    async def _take_what_is_due(self) -> int | None:
-        """Take up what there is room for; when the next is due, None for when something is expected or has ended."""
+    async def _release(self) -> None:
+        if not self._is_released:
+            await self._services.journal.release()
+            self._is_released = True
+
+    async def _take_what_is_due(self) -> None:
+        """Take up what there is room for, and see when the next is due."""
         journal, next_due = self._services.journal, None
         is_done = False
         while not is_done:
@@ -100,7 +112,7 @@ class Deliverer:
                     is_done = False
                 elif room > 0:
                     next_due = due_ms if next_due is None else min(next_due, due_ms)
-        return next_due
+        self._next_due = next_due
 
     def _take_up(self, entry: Entry) -> None:
         self._under_way[entry.namespace] += 1
@@ -179,7 +191,7 @@ class Deliverer:
             await self._services.journal.drop(pending.activation_id)
             return
         limits = effective_limits(self._services.limits, caller.identity.limits)
-        await run_fire(Firing(caller, Throttle(), limits), fire)
+        await run_fire(Firing(caller, Throttle(), limits), fire, is_again=True)
 
     async def _fire(self, destination: PendingDestination) -> PendingFire | None:
         """None when it would do nothing: as with any fire there is no record then."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from functools import partial
 from typing import NamedTuple
@@ -27,7 +28,7 @@ from sabayon.entity.limits import EffectiveLimits
 from sabayon.entity.names import EntityName
 from sabayon.entity.parameters import Arguments
 from sabayon.entity.trigger import AttachedRule, Trigger
-from sabayon.errors import Rejection
+from sabayon.errors import Rejection, StoreUnavailable
 from sabayon.store.base import Claim
 
 ENTITY_HEADERS = frozenset({"content-type", "content-length"})
@@ -42,6 +43,14 @@ class Firing(NamedTuple):
     caller: Caller
     throttle: Throttle
     limits: EffectiveLimits
+
+
+class _Rule(NamedTuple):
+    """A rule in a fire, and the activation that it leads to."""
+
+    name: str
+    attached: AttachedRule
+    activation_id: str
 
 
 class RuleAccepted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -106,11 +115,18 @@ def has_active_rule(trigger: Trigger) -> bool:
     return any(rule.status == "active" for rule in trigger.attached().values())
 
 
-async def run_fire(firing: Firing, fire: PendingFire) -> None:
-    """Submit all invocations of `fire`, then write its record."""
+async def run_fire(firing: Firing, fire: PendingFire, *, is_again: bool = False) -> None:
+    """Submit all invocations of `fire`, then write its record.
+
+    is_again: it may have been begun before. What it submitted then is not submitted twice.
+    Raises StoreUnavailable when not all could be submitted: the whole is to be run again.
+    """
     payload = _rule_payload(fire)
-    rules = fire.trigger.attached().items()
-    outcomes = await asyncio.gather(*(_try_rule(firing, rule, attached, payload) for rule, attached in rules))
+    rules = [_Rule(rule, attached, _activation_id_of(fire, rule)) for rule, attached in fire.trigger.attached().items()]
+    done = {rule.activation_id for rule in rules if is_again and await _is_accepted(firing.caller, rule.activation_id)}
+    outcomes = await asyncio.gather(
+        *(_try_rule(firing, rule, payload, is_done=rule.activation_id in done) for rule in rules)
+    )
     if firing.caller.is_stored:
         await firing.caller.services.settler.settle_fire(fire_record(fire, outcomes))
 
@@ -134,8 +150,19 @@ async def _accept(firing: Firing, fire: PendingFire, claim: Claim | None) -> Cla
     services = firing.caller.services
     if firing.caller.is_stored and (earlier := await append_entry(services, fire, claim)):
         return earlier
-    services.running.adopt(fire.activation_id, run_fire(firing, fire))
+    services.running.adopt(fire.activation_id, _run_accepted(firing, fire))
     return None
+
+
+async def _run_accepted(firing: Firing, fire: PendingFire) -> None:
+    """What the store does not take now is left to the journal, which has the fire."""
+    try:
+        await run_fire(firing, fire)
+    except StoreUnavailable as error:
+        if not firing.caller.is_stored:
+            raise
+        logger.warning("the fire %s has to wait: %s", fire.activation_id, error)
+        await firing.caller.services.settler.give_back(fire.activation_id)
 
 
 async def _read_trigger(call: Call) -> Trigger:
@@ -158,22 +185,40 @@ def _rule_payload(fire: PendingFire) -> Payload:
     return payload_from({**members, **(parse_payload(bytes(fire.payload)).members or {})})
 
 
-async def _try_rule(firing: Firing, rule: str, attached: AttachedRule, payload: Payload) -> RuleOutcome:
+def _activation_id_of(fire: PendingFire, rule: str) -> str:
+    """The id of the activation that `rule` leads to: the same however often the fire is run."""
+    return hashlib.blake2b(f"{fire.activation_id} {rule}".encode(), digest_size=16).hexdigest()
+
+
+async def _is_accepted(caller: Caller, activation_id: str) -> bool:
+    """In this order: what has left the journal has its record."""
+    services, namespace = caller.services, caller.identity.namespace
+    if await services.journal.has(activation_id):
+        return True
+    return await services.activations.read(namespace, activation_id) is not None
+
+
+async def _try_rule(firing: Firing, one: _Rule, payload: Payload, *, is_done: bool) -> RuleOutcome:
+    rule, attached, activation_id = one
     action = attached.action.id
     if attached.status != "active":
         return RuleRefused(action=action, error=messages.rule_inactive(rule, action), rule=rule, status_code=1)
     try:
-        return RuleAccepted(action=action, activation_id=await _invoke(firing, attached.action, payload), rule=rule)
+        if not is_done:
+            await _invoke(firing, attached.action, payload, activation_id)
+        return RuleAccepted(action=action, activation_id=activation_id, rule=rule)
     except Rejection as refusal:
         code = Outcome.WHISK_ERROR if refusal.status >= 500 else Outcome.APPLICATION_ERROR
         return RuleRefused(action=action, error=refusal.text, rule=rule, status_code=code)
+    except StoreUnavailable:
+        raise
     except Exception:  # one rule's trouble must neither stop the others nor lose the record
         logger.exception("rule %s could not invoke %s", rule, action)
         return RuleRefused(action=action, error=messages.INTERNAL_ERROR, rule=rule, status_code=Outcome.WHISK_ERROR)
 
 
-async def _invoke(firing: Firing, action: EntityName, payload: Payload) -> str:
-    """What a POST on `action` does: throttle, entitlement, size, checks, acceptance. The activation's id."""
+async def _invoke(firing: Firing, action: EntityName, payload: Payload, activation_id: str) -> None:
+    """What a POST on `action` does: throttle, entitlement, size, checks, acceptance."""
     caller, identity = firing.caller, firing.caller.identity
     now_ms = caller.services.now_ms()
     firing.throttle.check_invocation(identity, firing.limits, now_ms)
@@ -187,5 +232,4 @@ async def _invoke(firing: Firing, action: EntityName, payload: Payload) -> str:
     except BaseException:
         release()
         raise
-    await accept(caller, invocation, release)
-    return invocation.activation_id
+    await accept(caller, invocation._replace(activation_id=activation_id), release)

@@ -56,7 +56,7 @@ class Policy(NamedTuple):
         return self.retries > 0 or self.on_failure is not None
 
 
-class History(msgspec.Struct, frozen=True):
+class History(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of an activation before this attempt.
 
     attempt: its number, from 1. failures: how many of the earlier ones ended because the function failed.

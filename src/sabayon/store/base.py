@@ -182,7 +182,7 @@ class Journal(Protocol):
         ...
 
     async def release(self, alive: Collection[str] = ()) -> None:
-        """What those had in hand who are no more waits again, and is due. To be called before anything is taken.
+        """What was in somebody's hands when the store was opened waits again: they are no more.
 
         alive: the others who share the store and are still there, by the names they hold entries by.
         """
@@ -201,6 +201,9 @@ class Journal(Protocol):
 
     async def entries(self) -> Sequence[Entry]:
         """All that is not settled, oldest first, whoever has it in hand. For moving a platform that has stopped."""
+
+    async def has(self, activation_id: str) -> bool:
+        """Whether there is an entry, in somebody's hands or not. One that was just settled may still count."""
         ...
 
     async def pending(self) -> Mapping[str, bytes]:

@@ -108,6 +108,7 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self.rows: dict[str, _Kept] = {}
+        self._left: set[str] = set()
         self.activations: MemoryActivations
         self.dead_letters: MemoryDeadLetters
 
@@ -147,7 +148,9 @@ class MemoryJournal:
             self.rows[activation_id] = _Kept(self._counted(kept.entry, -1), False)
 
     async def release(self, alive: Collection[str] = ()) -> None:
-        self.rows = {id: kept._replace(is_held=False) for id, kept in self.rows.items()}
+        for id in self._left & self.rows.keys():
+            self.rows[id] = self.rows[id]._replace(is_held=False)
+        self._left.clear()
 
     async def drop(self, activation_id: str) -> None:
         self.rows.pop(activation_id, None)
@@ -163,8 +166,15 @@ class MemoryJournal:
     async def entries(self) -> Sequence[Entry]:
         return [kept.entry for kept in self.rows.values()]
 
+    async def has(self, activation_id: str) -> bool:
+        return activation_id in self.rows
+
     async def pending(self) -> Mapping[str, bytes]:
         return {id: kept.entry.message for id, kept in self.rows.items()}
+
+    def close(self) -> None:
+        """Those who had something in hand are no more."""
+        self._left = set(self.rows)
 
     @staticmethod
     def _counted(entry: Entry, step: int) -> Entry:
@@ -356,9 +366,9 @@ class MemoryLedger:
 class MemoryStore:
     """All ports."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: MemoryJournal | None = None) -> None:
         self.artifacts = MemoryArtifacts()
-        self.journal = MemoryJournal()
+        self.journal = journal or MemoryJournal()
         self.keys = MemoryKeys(self.journal)
         self.activations = self.journal.activations = MemoryActivations(self.journal)
         self.dead_letters = self.journal.dead_letters = MemoryDeadLetters(self.journal)
@@ -372,4 +382,5 @@ class MemoryStore:
         return self._ledgers.setdefault(provider, MemoryLedger())
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """What is in somebody's hands is left."""
+        self.journal.close()

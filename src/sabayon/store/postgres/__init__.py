@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -35,7 +36,7 @@ class PostgresStore:
         self._database = database
         self.artifacts = PostgresArtifacts(database)
         self.activations = PostgresActivations(database)
-        self.journal = PostgresJournal(database, holder)
+        self.journal = PostgresJournal(database, holder or secrets.token_hex(8))
         self.dead_letters = PostgresDeadLetters(database, self.journal)
         self.keys = PostgresKeys(database, self.journal)
         self.identities = PostgresIdentities(database, self.artifacts.forget)
@@ -55,7 +56,7 @@ class PostgresStore:
 
         data_dir: of the installation that the database must belong to; None does not ask.
         is_alone: refuse a database that another process has open, and have others refuse this one.
-        holder: by which name this process has entries of the journal in hand; another after each start.
+        holder: by which name this process has entries of the journal in hand; a new one is chosen where it is empty.
         """
         await _prepare(url, data_dir, wait_s)
         try:

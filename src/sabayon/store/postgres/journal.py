@@ -115,7 +115,8 @@ class PostgresJournal:
         await self._database.execute(statement, activation_id)
 
     async def release(self, alive: Collection[str] = ()) -> None:
-        await self._database.execute("UPDATE journal SET holder = NULL WHERE holder <> ALL ($1::TEXT[])", list(alive))
+        statement = "UPDATE journal SET holder = NULL WHERE holder <> ALL ($1::TEXT[])"
+        await self._database.execute(statement, [self.holder, *alive])
 
     async def drop(self, activation_id: str) -> None:
         await self._database.execute("DELETE FROM journal WHERE id = $1", activation_id)
@@ -134,6 +135,9 @@ class PostgresJournal:
             return 0 if letter is None else await add_letter(connection, letter)
 
         return await self._database.transaction(work)
+
+    async def has(self, activation_id: str) -> bool:
+        return bool(await self._database.rows("SELECT 1 FROM journal WHERE id = $1", activation_id))
 
     async def entries(self) -> Sequence[Entry]:
         query = "SELECT id, namespace, message, due, attempts FROM journal ORDER BY number"

@@ -54,6 +54,7 @@ class SqliteStore:
         try:
             await store._spool.recover()
             await store.identities.load()
+            await store.journal.load()
         except BaseException:
             await store.aclose()
             raise

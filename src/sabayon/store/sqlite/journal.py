@@ -54,6 +54,12 @@ class SqliteJournal:
         self._reader = reader
         self._writer = writer
         self._spool = spool
+        self._last_at_start = 0
+
+    async def load(self) -> None:
+        """See what is there before anything is added."""
+        rows = await self._reader.rows("SELECT max(number) FROM journal")
+        self._last_at_start = rows[0][0] or 0
 
     async def append(
         self, activation_id: str, message: bytes, *, namespace: str, due_ms: int | None = None, attempts: int = 0
@@ -88,13 +94,17 @@ class SqliteJournal:
 
     async def release(self, alive: Collection[str] = ()) -> None:
         """`alive` says nothing here: one process at a time has the store."""
-        await self._writer.execute("UPDATE journal SET is_held = 0 WHERE is_held = 1")
+        query = "UPDATE journal SET is_held = 0 WHERE is_held = 1 AND number <= ?"
+        await self._writer.execute(query, self._last_at_start)
 
     async def drop(self, activation_id: str) -> None:
         await self._writer.execute("DELETE FROM journal WHERE id = ?", activation_id)
 
     async def settle(self, settlement: Settlement) -> int:
         return await self._writer.submit(lambda connection: _settle(connection, settlement), is_durable=True)
+
+    async def has(self, activation_id: str) -> bool:
+        return bool(await self._reader.rows("SELECT 1 FROM journal WHERE id = ?", activation_id))
 
     async def entries(self) -> Sequence[Entry]:
         await self._spool.settled()
