@@ -10,8 +10,8 @@ import itertools
 import sys
 from typing import Any, Final
 
-from sabayon import __main__, standalone
-from sabayon.store.sqlite import SqliteStore
+from sabayon import __main__
+from sabayon.store import sqlite
 
 LATE_S: Final = 0.3
 EVERY: Final = 50
@@ -44,13 +44,13 @@ class _ForgetfulActivations(_Instead):
             await self._good.put(record, settles=settles)
 
 
-class EarlyStore(SqliteStore):
+class EarlyStore(sqlite.SqliteStore):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.journal = _EarlyJournal(self.journal)  # type: ignore[assignment]
 
 
-class ForgetfulStore(SqliteStore):
+class ForgetfulStore(sqlite.SqliteStore):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.activations = _ForgetfulActivations(self.activations)  # type: ignore[assignment]
@@ -60,5 +60,5 @@ STORES: Final = {"acknowledges-before-it-writes": EarlyStore, "forgets-to-settle
 
 
 if __name__ == "__main__":
-    standalone.SqliteStore = STORES[sys.argv.pop(1)]  # type: ignore[misc]
+    sqlite.SqliteStore = STORES[sys.argv.pop(1)]  # type: ignore[misc]
     sys.exit(__main__.main())
