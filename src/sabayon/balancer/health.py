@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sabayon.balancer.faults import Faults
-from sabayon.balancer.instructions import Changed, State, Test
+from sabayon.balancer.instructions import Changed, SendTest, State
 from sabayon.balancer.trial import FIRST_DELAY_S, LONGEST_DELAY_S, Trial
 from sabayon.bus.heartbeat import Heartbeat, Phase
 
@@ -34,7 +34,7 @@ WELL_AFTER_S: Final = 60.0
 FORGOTTEN_AFTER_S: Final = 600.0
 """How long one that is down is still told of."""
 
-News = Changed | Test
+News = Changed | SendTest
 
 
 @dataclass(eq=False)
@@ -180,10 +180,10 @@ class Health:
         patient.faults.clear()
         return changed
 
-    def _test(self, patient: _Patient, trial: Trial, now: float) -> Test:
+    def _test(self, patient: _Patient, trial: Trial, now: float) -> SendTest:
         self._tests += 1
         trial.start(self._tests, now)
-        return Test(patient.id, self._tests)
+        return SendTest(patient.id, self._tests)
 
     def _change(self, patient: _Patient, state: State, why: str, now: float) -> Changed:
         patient.state, patient.since = state, now

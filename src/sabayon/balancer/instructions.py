@@ -99,7 +99,7 @@ class Changed(NamedTuple):
     why: str
 
 
-class Test(NamedTuple):
+class SendTest(NamedTuple):
     """Send a test activation to `invoker`, past placement; report its end with `tested` and this number."""
 
     invoker: str
@@ -116,4 +116,4 @@ class Lost(NamedTuple):
     jobs: tuple[str, ...]
 
 
-Instruction = Changed | Test | Lost
+Instruction = Changed | SendTest | Lost

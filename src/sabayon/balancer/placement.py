@@ -99,10 +99,10 @@ class Placement:
         shard = self._fleet.find(invoker)
         if shard is None:
             return ()
-        self._warm.forget(shard)
         jobs = tuple(shard.jobs.values())
         for job in jobs:
             self._leave(shard, job, is_usable=False)
+        self._warm.forget(shard)
         self._fleet.remove(shard)
         return tuple(job.id for job in jobs)
 
@@ -158,7 +158,7 @@ class Placement:
         return None
 
     def _starts_at_once(self, shard: Shard, job: Job) -> bool:
-        if not shard.is_open or shard.id in job.avoid:
+        if not shard.is_open or shard.id in job.avoid or job.kind not in shard.kinds:
             return False
         return shard.slots[job.key].has_slot or shard.has_room(job.memory_mb)
 

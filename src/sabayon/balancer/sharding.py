@@ -90,7 +90,7 @@ class Shard:
     def may_wait(self, memory_mb: int) -> bool:
         """Whether a job of that size may be sent there, though it waits."""
         taken = self.taken_mb
-        if taken + memory_mb > self.limit_mb and (taken or memory_mb > self.memory_mb):
+        if memory_mb > self.memory_mb or (taken and taken + memory_mb > self.limit_mb):
             return False
         return taken + self.others_mb + memory_mb <= self.memory_mb * self.overcommit
 
