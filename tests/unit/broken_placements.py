@@ -80,7 +80,7 @@ class SendsTheLargeToTheSmall(_Reshaped):
             return super().may_wait(min(memory_mb, self.memory_mb))
 
 
-@noticed("is over the limit with the others|has no room")
+@noticed("is over the limit with the others|has no room|what all controllers take")
 class HearsNothingOfTheOthers(Placement):
     def update(self, heartbeat: Heartbeat) -> None:
         super().update(Heartbeat(**{f: getattr(heartbeat, f) for f in heartbeat.__struct_fields__} | {"taken_mb": {}}))
@@ -114,7 +114,7 @@ class KeepsWhatEndedBadly(_Reshaped):
             return freed if is_usable else 0
 
 
-@noticed("memory of the fleet is counted wrongly")
+@noticed("of the fleet is counted wrongly")
 class CountsTheClosed(Placement):
     def __init__(self, controller: str, *, overcommit: float) -> None:
         super().__init__(controller, overcommit=overcommit)
@@ -124,7 +124,7 @@ class CountsTheClosed(Placement):
 class _CountsAll(Fleet):
     def took(self, shard: Shard, memory_mb: int) -> None:
         self.taken_mb += memory_mb
-        self.weigh(shard)
+        self._weigh(shard)
 
 
 @noticed("is refused, and .* may take it")

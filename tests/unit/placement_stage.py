@@ -160,6 +160,8 @@ class Stage:
             assert shard.taken_mb == invoker.taken_mb, f"memory of {shard.id} is counted wrongly"
         open_shards = [shard for shard in fleet if shard.is_open]
         assert fleet.taken_mb == sum(s.taken_mb for s in open_shards), "memory of the fleet is counted wrongly"
+        filled = sum(self.invokers[s.id].taken_mb + self.invokers[s.id].told_mb for s in open_shards)
+        assert fleet.filled_mb == filled, "what all controllers take of the fleet is counted wrongly"
         assert fleet.limit_mb == sum(s.limit_mb for s in open_shards), "limits of the fleet are counted wrongly"
 
         for key, ready in self.placement._warm._ready.items():

@@ -135,3 +135,18 @@ def test_homes_of_a_kind_are_among_all_that_can_run_it_whatever_else_they_can() 
         stage.join(f"invoker{number}", kinds=frozenset({PYTHON} if number % 2 else {PYTHON, NODE}))
     invokers = {placed(stage, f"action{n}").invoker for n in range(24)}
     assert invokers == set(stage.invokers)
+
+
+def test_a_home_that_is_far_fuller_than_the_average_is_left_to_its_warm_containers() -> None:
+    stage = stage_of(8)
+    home = placed(stage)
+    stage.finish(next(iter(stage.running)), is_usable=False)
+    stage.beat(home.invoker, others_mb=512)
+    assert placed(stage).how is How.NEAR
+
+
+def test_controllers_agree_about_homes_without_a_word() -> None:
+    one, other = stage_of(30), Stage()
+    for invoker in reversed(one.invokers):
+        other.join(invoker)
+    assert [placed(one, f"action{n}") for n in range(10)] == [placed(other, f"action{n}") for n in range(10)]

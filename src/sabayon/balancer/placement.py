@@ -1,9 +1,9 @@
 """Placement: which invoker gets a job. Pure: the same events in the same order lead to the same choices.
 
 A job goes, in this order, to an invoker with a slot or a warm container for its action, its home first; to its home or
-one of the next on the ring (`ring`) that has room for a container and is not far more loaded than the average; to the
-least loaded one that has room. If none has room it waits at the least loaded one, up to a bound. Else it is refused:
-better told at once than accepted and late. Only invokers that are open and can run its kind are asked.
+one of the next on the ring (`ring`) that has room for a container and is not crowded, that is far fuller than the
+average; to the least loaded one that has room. If none has room it waits at the least loaded one, up to a bound. Else
+it is refused: better told at once than accepted and late. Only invokers that are open and can run its kind are asked.
 
 What an invoker has room for is counted by limits of memory, in the part of it that belongs to this controller
 (`sharding`). Where warm containers are is known from the jobs that this controller placed and from heartbeats; it may
@@ -15,9 +15,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import Final, NamedTuple
 
-from sabayon.balancer.fleet import Fleet
+from sabayon.balancer.fleet import NEARBY, Fleet
 from sabayon.balancer.instructions import How, Job, Placed, Reason, Refused
-from sabayon.balancer.ring import point_of
 from sabayon.balancer.sharding import Shard
 from sabayon.balancer.warm import Warm
 from sabayon.bus.heartbeat import Heartbeat
@@ -29,13 +28,10 @@ lets one controller use what the others leave unused."""
 NAMESPACE_SHARE: Final = 0.8
 """Of all that may be taken, how much one namespace may take once its jobs would have to wait."""
 
-NEARBY: Final = 16
-"""How many invokers are asked on the way round from an action's home."""
-
-BUSY_FACTOR: Final = 1.25
-BUSY_FLOOR: Final = 0.25
-"""No new container is made near home at an invoker that is loaded by more than the first times the average, if it is
-loaded by more than the second at all."""
+CROWDED_FOR_NEW: Final = 1.1
+CROWDED_FOR_WARM: Final = 1.25
+"""An invoker that is fuller than so many times the average gets no job that needs a new container for being near its
+home, and none for a warm one that idles there: what popular actions leave free keeps the containers of the others."""
 
 RETRY_AFTER_S: Final = 1
 RETRY_AFTER_NOBODY_S: Final = 5
@@ -62,7 +58,7 @@ class Placement:
 
     def __repr__(self) -> str:
         fleet = self._fleet
-        return f"<Placement {len(self._where)} jobs, {fleet.taken_mb} of {fleet.share_mb} MB, {len(fleet)} invokers>"
+        return f"<Placement {len(self._where)} jobs, {fleet.taken_mb} of {fleet.limit_mb} MB, {len(fleet)} invokers>"
 
     def __len__(self) -> int:
         """Jobs that have not ended."""
@@ -82,8 +78,7 @@ class Placement:
             shard = Shard(heartbeat.invoker, heartbeat.memory_mb, heartbeat.kinds)
             self._fleet.add(shard)
         taken = heartbeat.taken_mb
-        shard.others_mb = sum(taken.values()) - taken.get(self._controller, 0)
-        self._fleet.weigh(shard)
+        self._fleet.told(shard, sum(taken.values()) - taken.get(self._controller, 0))
         if heartbeat.containers or heartbeat.is_whole:
             for key in shard.told(heartbeat.containers, is_whole=heartbeat.is_whole):
                 self._warm.note(shard, key)
@@ -160,24 +155,22 @@ class Placement:
     def _starts_at_once(self, shard: Shard, job: Job) -> bool:
         if not shard.is_open or shard.id in job.avoid or job.kind not in shard.kinds:
             return False
-        return shard.slots[job.key].has_slot or shard.has_room(job.memory_mb)
+        if shard.slots[job.key].has_slot:
+            return True
+        return shard.has_room(job.memory_mb) and not self._fleet.is_crowded(shard, CROWDED_FOR_WARM)
 
     def _near_home(self, job: Job) -> tuple[Shard, How] | None:
-        """The home, or one of the next, if it has room and is not one of the busiest."""
-        fleet = self._fleet
-        if not fleet.share_mb:
-            return None
-        busy = max(BUSY_FLOOR, BUSY_FACTOR * fleet.taken_mb / fleet.share_mb)
-        how = How.HOME
+        """The home, or one of the next, if it has room and is not crowded."""
+        fleet, how = self._fleet, How.HOME
         for shard in self._nearby(job):
             is_asked = shard.is_open and shard.id not in job.avoid
-            if is_asked and shard.has_room(job.memory_mb) and shard.load <= busy:
+            if is_asked and shard.has_room(job.memory_mb) and not fleet.is_crowded(shard, CROWDED_FOR_NEW):
                 return shard, how
             how = How.NEAR
         return None
 
-    def _nearby(self, job: Job) -> islice[Shard]:
-        return islice(self._fleet.walk(point_of(job.key.namespace, job.key.action), job.kind), NEARBY)
+    def _nearby(self, job: Job) -> tuple[Shard, ...]:
+        return self._fleet.nearby(job.key.namespace, job.key.action, job.kind)
 
     def _least_loaded(self, job: Job) -> tuple[Shard, How] | Refused | None:
         """The least loaded invoker where `job` may wait. None if there is none; refused if its namespace has most."""
@@ -202,7 +195,7 @@ class Placement:
 
     def _refusal(self, job: Job) -> Refused:
         """Why there is nobody for `job`."""
-        if not self._fleet.share_mb:
+        if not self._fleet.memory_mb:
             return Refused(Reason.NOBODY_IS_UP, RETRY_AFTER_NOBODY_S)
         if not any(self._could_run(shard, job) for shard in self._fleet):
             return Refused(Reason.NOBODY_CAN_RUN_IT, RETRY_AFTER_NOBODY_S)

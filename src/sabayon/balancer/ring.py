@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Iterator
 from hashlib import blake2b, shake_128
-from itertools import chain, islice
+from itertools import chain
 from typing import Final
 
 from sabayon.balancer.sharding import Shard
@@ -62,7 +62,8 @@ class Ring:
         points, owners = self._sorted, self._owners
         first = bisect(points, start)
         met: set[Shard] = set()
-        for point in chain(islice(points, first, None), islice(points, first)):
+        for at in chain(range(first, len(points)), range(first)):
+            point = points[at]
             owner = owners[point]
             if owner not in met:
                 met.add(owner)

@@ -79,7 +79,12 @@ class Shard:
     @property
     def load(self) -> float:
         """1 is full: of this controller's share, or of the whole invoker, whichever is fuller."""
-        return max(self.taken_mb / self.share_mb, (self.taken_mb + self.others_mb) / self.memory_mb)
+        return max(self.taken_mb / self.share_mb, self.fill)
+
+    @property
+    def fill(self) -> float:
+        """How much of its memory the jobs of all controllers take, so far as is known."""
+        return (self.taken_mb + self.others_mb) / self.memory_mb
 
     def has_room(self, memory_mb: int) -> bool:
         """Whether a container of that size has room there, and needs wait for nobody."""
