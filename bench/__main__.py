@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import archives, docker, figures, library, neighbours, report, rivals
+from bench import archives, docker, figures, library, neighbours, placement, report, rivals
 from bench.report import Figure
 from bench.stage import Stage
 from tests.acceptance.running import Platform, running
@@ -38,6 +38,7 @@ GROUPS: list[tuple[dict[str, str], list[Measurement]]] = [
         [figures.cold_nodejs_without_stem_cells, figures.resume],
     ),
     ({}, [figures.thousand_actions]),
+    ({}, [placement.placement]),
 ]
 """Settings of a fresh platform, and what is measured on it: what one measurement leaves warm is no load of the next."""
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
+
 from sabayon.balancer.balancer import Balancer
+from sabayon.balancer.health import UNRESPONSIVE_AFTER_S
 from sabayon.balancer.instructions import Changed, Instruction, Job, Key, Lost, Placed, Reason, Refused, SendTest, State
 from sabayon.bus.heartbeat import Heartbeat, Phase
 
@@ -153,6 +158,12 @@ def test_a_draining_invoker_gets_no_jobs_and_ends_what_it_has_before_it_leaves()
     ]
 
 
+def test_an_invoker_that_serves_again_after_all_is_tested() -> None:
+    cluster = Cluster("invoker0")
+    cluster.beat("invoker0", phase=Phase.DRAINING)
+    assert cluster.pass_tests(cluster.beat("invoker0")) == [Changed("invoker0", State.UP, "works")]
+
+
 def test_platform_faults_of_several_namespaces_make_an_invoker_unhealthy_until_three_tests_are_good() -> None:
     cluster = Cluster("invoker0")
     cluster.run("alice", is_fault=True)
@@ -256,3 +267,42 @@ def test_an_invoker_that_has_long_been_down_is_not_told_of_any_more() -> None:
     cluster = Cluster("invoker0")
     cluster.pass_time(650, "invoker0")
     assert cluster.balancer.states() == {}
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_whatever_comes_no_job_goes_to_who_is_silent_drains_has_left_or_failed_its_last_test(seed: int) -> None:
+    chance, cluster = random.Random(seed), Cluster("invoker0", "invoker1", "invoker2")
+    heard_at = dict.fromkeys(cluster.beating, cluster.now)
+    phases = dict.fromkeys(cluster.beating, Phase.SERVING)
+    failed: set[str] = set()
+    news: list[Instruction] = []
+    running: dict[str, str] = {}
+    for _ in range(200):
+        invoker, dice = chance.choice(list(cluster.beating)), chance.random()
+        if dice < 0.4:
+            phases[invoker] = chance.choice((*(Phase.SERVING,) * 8, Phase.DRAINING, Phase.LEFT))
+            heard_at[invoker] = cluster.now
+            news += cluster.beat(invoker, phase=phases[invoker])
+        elif dice < 0.7:
+            cluster.now += 0.5
+            news += cluster.balancer.tick(cluster.now)
+        elif dice < 0.8 and running:
+            job_id = chance.choice(list(running))
+            del running[job_id]
+            news += cluster.balancer.finished(job_id, cluster.now, is_fault=chance.random() < 0.5)
+        else:
+            choice = cluster.place(chance.choice(("alice", "bob")))
+            if isinstance(choice, Placed):
+                assert cluster.now - heard_at[choice.invoker] < UNRESPONSIVE_AFTER_S + 0.5
+                assert phases[choice.invoker] is Phase.SERVING
+                assert choice.invoker not in failed
+                running[f"job{cluster.jobs}"] = choice.invoker
+        while news:
+            each = news.pop(0)
+            if isinstance(each, SendTest):
+                is_good = chance.random() < 0.8
+                (failed.discard if is_good else failed.add)(each.invoker)
+                news += cluster.balancer.tested(each.invoker, each.number, cluster.now, is_good=is_good)
+            elif isinstance(each, Lost):
+                assert set(each.jobs) == {job for job, where in running.items() if where == each.invoker}
+                running = {job: where for job, where in running.items() if where != each.invoker}
