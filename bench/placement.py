@@ -182,7 +182,7 @@ def simulate(decisions: int, seed: int, utilisation: float = UTILISATION) -> Ite
 
 def placement(stage: Stage) -> Iterator[Figure]:
     """The figures for `make bench`. The platform is not asked."""
-    for name, result in simulate(QUICK_DECISIONS if stage.is_quick else DECISIONS, seed=1):
+    for name, result in simulate(QUICK_DECISIONS if stage.quick else DECISIONS, seed=1):
         is_ours = name == "ours"
         imbalance = f"load max/mean {result.max_by_mean:.2f}, p99/mean {result.p99_by_mean:.2f}"
         remark = f"warm {result.warm_share:.1%}, {imbalance}"
