@@ -34,6 +34,7 @@ from sabayon.catalog.install import install_catalog
 from sabayon.client import Client
 from sabayon.controller.app import create_app
 from sabayon.controller.journal import recover
+from sabayon.controller.pruning import prune_for_ever
 from sabayon.controller.services import Services
 from sabayon.entity.limits import MB
 from sabayon.entity.manifest import manifest_of
@@ -176,6 +177,7 @@ class Standalone:
             artifacts=store.artifacts,
             activations=store.activations,
             journal=store.journal,
+            keys=store.keys,
             identities=store.identities,
             bus=MemoryBus(invoker.accept, invoker.cancel),
             manifest=manifest_of(driver.kinds),
@@ -191,6 +193,8 @@ class Standalone:
         stack.push_async_callback(self._drain, server, invoker, services)
         await server.start(sock)
         await recover(services)
+        pruning = asyncio.create_task(prune_for_ever(store.keys, _now_ms), name="key pruning")
+        stack.callback(pruning.cancel)
         await asyncio.to_thread(install_catalog, client)
         stack.push_async_callback(provider.aclose)
         await provider.start()

@@ -48,6 +48,7 @@ class Stage:
             artifacts=self.store.artifacts,
             activations=self.store.activations,
             journal=self.store.journal,
+            keys=self.store.keys,
             identities=self.store.identities,
             bus=self.bus,
             manifest=MANIFEST,

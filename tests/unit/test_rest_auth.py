@@ -224,7 +224,7 @@ class Unreachable(MemoryIdentities):
 
 @on_stage
 async def test_when_keys_cannot_be_looked_up_nobody_is_refused_for_a_wrong_one(stage: Stage) -> None:
-    identities = Unreachable(stage.store.artifacts, stage.store.activations, {})
+    identities = Unreachable(stage.store.artifacts, stage.store.activations, stage.store.keys, {})
     client = AsgiClient(create_app(dataclasses.replace(stage.services, identities=identities)))
     answer = await client.request("GET", "/api/v1/namespaces", auth=stage.acme.auth_key)
     text = "The server is currently unavailable (because it is overloaded or down for maintenance)."

@@ -34,6 +34,7 @@ from sabayon.controller.http import (
     malformed,
     text_response,
 )
+from sabayon.controller.idempotency import HEADER
 from sabayon.controller.query import parse_query
 from sabayon.controller.routing import Route, find_route
 from sabayon.controller.services import Services
@@ -128,7 +129,7 @@ class App:
     async def _enter(self, request: Request, identity: Identity, route: Route) -> Response:
         """Throttle, entitle, handle. Raises what those raise."""
         limits = effective_limits(self._services.limits, identity.limits)
-        slot = self._slot(identity, route, limits)
+        slot = self._slot(identity, route, limits, is_keyed=HEADER in request.headers)
         try:
             with self._services.deadlines.within(HANDLER_S):
                 await route.check(self._entitlement, identity)
@@ -149,9 +150,14 @@ class App:
         finally:
             slot.release()
 
-    def _slot(self, identity: Identity, route: Route, limits: EffectiveLimits) -> Slot:
-        """A place among the invocations in flight, for what needs one. Raises Rejection 429."""
-        if route.is_invocation:
+    def _slot(self, identity: Identity, route: Route, limits: EffectiveLimits, *, is_keyed: bool) -> Slot:
+        """A place among the invocations in flight, for what needs one. Raises Rejection 429.
+
+        With an idempotency key the place is taken when it is known that something is to be run.
+        """
+        if route.is_invocation and is_keyed:
+            self._throttle.count_invocation(identity, limits, self._services.now_ms())
+        elif route.is_invocation:
             self._throttle.check_invocation(identity, limits, self._services.now_ms())
             return Slot(partial(self._throttle.release, identity))
         if route.is_fire:

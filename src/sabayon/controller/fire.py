@@ -15,10 +15,11 @@ from sabayon.controller.call import Call
 from sabayon.controller.entitlement import Right
 from sabayon.controller.execution import Caller
 from sabayon.controller.http import Request, Response
+from sabayon.controller.idempotency import Keyed, keyed, once
 from sabayon.controller.invoke import accepted_response, caller_of, check_payload_size, read_payload
 from sabayon.controller.payload import Payload, parse_payload, payload_from
-from sabayon.controller.pending import PendingFire, encode_pending
-from sabayon.controller.submit import accept, prepare
+from sabayon.controller.pending import PendingFire
+from sabayon.controller.submit import accept, append_entry, prepare
 from sabayon.controller.throttle import Throttle
 from sabayon.entity.activation import Activation, Outcome, new_activation_id, stored
 from sabayon.entity.activation import Response as ActivationResponse
@@ -27,6 +28,7 @@ from sabayon.entity.names import EntityName
 from sabayon.entity.parameters import Arguments
 from sabayon.entity.trigger import AttachedRule, Trigger
 from sabayon.errors import Rejection
+from sabayon.store.base import Claim
 
 ENTITY_HEADERS = frozenset({"content-type", "content-length"})
 """Headers about the body of the fire; actions are not told of them."""
@@ -69,9 +71,20 @@ async def fire_trigger(call: Call) -> Response:
     """`POST triggers/{name}`: 202 and the id of the trigger's record, or 204 when no rule is active."""
     check_payload_size(call)
     payload = read_payload(call)
+    request = keyed(call, "triggers", payload)
+    begin = partial(_begin, call, payload, request)
+    activation_id = await (begin() if request is None else once(call, request, begin))
+    return Response(204) if activation_id is None else accepted_response(activation_id)
+
+
+async def _begin(call: Call, payload: Payload, request: Keyed | None) -> str | None:
+    """Accept the fire: the id of its record, or of that of the first request with the same key; None if nothing runs.
+
+    Where nothing runs no key is taken.
+    """
     trigger = await _read_trigger(call)
     if not any(rule.status == "active" for rule in trigger.attached().values()):
-        return Response(204)
+        return None
     fire = PendingFire(
         accepted_ms=call.request.accepted_ms,
         activation_id=new_activation_id(),
@@ -82,8 +95,9 @@ async def fire_trigger(call: Call) -> Response:
         trigger=trigger,
     )
     firing = Firing(caller_of(call), call.throttle, call.limits)
-    await call.services.running.finish(fire.activation_id, _accept(firing, fire))
-    return accepted_response(fire.activation_id)
+    claim = None if request is None else request.claim(fire.activation_id, call.services.now_ms())
+    earlier = await call.services.running.finish(fire.activation_id, _accept(firing, fire, claim))
+    return fire.activation_id if request is None or earlier is None else request.same(earlier)
 
 
 async def run_fire(firing: Firing, fire: PendingFire) -> None:
@@ -109,11 +123,13 @@ def fire_record(fire: PendingFire, outcomes: list[RuleOutcome]) -> Activation:
     )
 
 
-async def _accept(firing: Firing, fire: PendingFire) -> None:
+async def _accept(firing: Firing, fire: PendingFire, claim: Claim | None) -> Claim | None:
+    """Take it on for good, unless an earlier claim has its key, which is the result then."""
     services = firing.caller.services
-    if firing.caller.is_stored:
-        await services.journal.append(fire.activation_id, encode_pending(fire))
+    if firing.caller.is_stored and (earlier := await append_entry(services, fire.activation_id, fire, claim)):
+        return earlier
     services.running.adopt(fire.activation_id, run_fire(firing, fire))
+    return None
 
 
 async def _read_trigger(call: Call) -> Trigger:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, NamedTuple
 
 from sabayon import messages
+from sabayon.controller.awaiting import record_within
 from sabayon.controller.call import Call
 from sabayon.controller.execution import Caller
 from sabayon.controller.http import (
@@ -14,8 +16,10 @@ from sabayon.controller.http import (
     malformed_query,
     raw_json_response,
 )
+from sabayon.controller.idempotency import Keyed, keyed, once
 from sabayon.controller.payload import Payload, parse_payload
 from sabayon.controller.query import boolean
+from sabayon.controller.recorded import as_answered, recorded_response
 from sabayon.controller.submit import accept, prepare, start
 from sabayon.entity.activation import Activation, record_without_logs
 from sabayon.entity.names import EntityName
@@ -39,6 +43,8 @@ async def invoke_action(call: Call) -> Response:
     options = _read_options(call)
     payload = read_payload(call)
     caller = caller_of(call)
+    if (request := keyed(call, "actions", payload)) is not None:
+        return await _invoke_once(call, request, payload, options)
     invocation = await prepare(caller, _addressed(call), payload, call.request.accepted_ms)
     release = call.slot.take()
     if not options.blocking:
@@ -48,6 +54,32 @@ async def invoke_action(call: Call) -> Response:
     if activation is None:
         return accepted_response(invocation.activation_id)
     return _completed_response(activation, options, has_logs=invocation.is_composite)
+
+
+async def _invoke_once(call: Call, request: Keyed, payload: Payload, options: _Options) -> Response:
+    """As `invoke_action`; what the first request with the key has started is not started again."""
+
+    async def begin() -> str:
+        caller = caller_of(call)
+        call.throttle.take_place(call.identity, call.limits)
+        release = partial(call.throttle.release, call.identity)
+        try:
+            invocation = await prepare(caller, _addressed(call), payload, call.request.accepted_ms)
+        except BaseException:
+            release()
+            raise
+        claim = request.claim(invocation.activation_id, call.services.now_ms())
+        earlier = await accept(caller, invocation, release, claim)
+        return invocation.activation_id if earlier is None else request.same(earlier)
+
+    activation_id = await once(call, request, begin)
+    assert activation_id is not None
+    if not options.blocking:
+        return accepted_response(activation_id)
+    record = await record_within(call.services, call.identity.namespace, activation_id, options.timeout_ms / 1000)
+    if record is None:
+        return accepted_response(activation_id)
+    return _recorded_response(activation_id, record, options)
 
 
 def check_payload_size(call: Call) -> None:
@@ -103,3 +135,11 @@ def _completed_response(activation: Activation, options: _Options, *, has_logs: 
         body = activation.record if has_logs else record_without_logs(activation)
     headers = ((ACTIVATION_ID_HEADER, activation.activation_id),)
     return raw_json_response(body, response.outcome.http_status, headers)
+
+
+def _recorded_response(activation_id: str, record: bytes, options: _Options) -> Response:
+    """What `_completed_response` is of an activation that somebody else has waited for, made from its record."""
+    response = recorded_response(record)
+    is_bare = options.only_result or response.is_array
+    body = bytes(response.result) if is_bare else as_answered(record)
+    return raw_json_response(body, response.outcome.http_status, ((ACTIVATION_ID_HEADER, activation_id),))

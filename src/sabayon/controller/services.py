@@ -12,7 +12,7 @@ from sabayon.controller.underway import Underway
 from sabayon.deadlines import Deadlines
 from sabayon.entity.limits import SystemLimits
 from sabayon.entity.manifest import Manifest
-from sabayon.store.base import Activations, Artifacts, Identities, Journal
+from sabayon.store.base import Activations, Artifacts, Identities, Journal, Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,13 @@ class Services:
     now_ms: the wall clock in epoch ms. running: the owner of activations in flight.
     is_execute_only: whether what other namespaces share can be run but not read.
     underway: the composites among them. rule_turns: whose turn it is to write rules, by their namespace.
-    deadlines: of requests and of those who wait.
+    key_turns: to look for an idempotency key, or to take it. deadlines: of requests and of those who wait.
     """
 
     artifacts: Artifacts
     activations: Activations
     journal: Journal
+    keys: Keys
     identities: Identities
     bus: Bus
     manifest: Manifest
@@ -38,6 +39,7 @@ class Services:
     running: Running = field(init=False)
     underway: Underway = field(default_factory=Underway)
     rule_turns: Turns = field(default_factory=Turns)
+    key_turns: Turns = field(default_factory=Turns)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "running", Running(self.deadlines))

@@ -11,9 +11,11 @@ from sabayon.controller.execution import Caller, Execution, Invocation, check_co
 from sabayon.controller.payload import Payload, overrides_final
 from sabayon.controller.pending import Pending, PendingAction, PendingComposite, encode_pending
 from sabayon.controller.resolve import resolve_action
+from sabayon.controller.services import Services
 from sabayon.entity.activation import Activation, new_activation_id
 from sabayon.entity.names import EntityName
 from sabayon.errors import Rejection
+from sabayon.store.base import Claim
 
 
 async def prepare(caller: Caller, name: EntityName, payload: Payload, accepted_ms: int) -> Invocation:
@@ -40,33 +42,50 @@ def start(caller: Caller, invocation: Invocation, on_end: Callable[[], None]) ->
     return _dispatch(caller, message_of(caller, invocation, blocking=True), on_end)
 
 
-async def accept(caller: Caller, invocation: Invocation, on_end: Callable[[], None]) -> None:
+async def accept(
+    caller: Caller, invocation: Invocation, on_end: Callable[[], None], claim: Claim | None = None
+) -> Claim | None:
     """Take on `invocation` for good: when this returns it will have its record, even if the platform is killed.
 
     It goes on even if the one who waits is cancelled. `on_end` is called once, when it is over or when this raises.
+    claim: of an idempotency key, for callers whose records are kept. When an earlier one has the key, that is the
+    result, and nothing is taken on.
     """
-    await caller.services.running.finish(invocation.activation_id, _accept(caller, invocation, on_end))
+    return await caller.services.running.finish(invocation.activation_id, _accept(caller, invocation, on_end, claim))
 
 
-async def _accept(caller: Caller, invocation: Invocation, on_end: Callable[[], None]) -> None:
+async def _accept(
+    caller: Caller, invocation: Invocation, on_end: Callable[[], None], claim: Claim | None
+) -> Claim | None:
+    services, activation_id = caller.services, invocation.activation_id
     is_journaled = caller.is_stored  # without records there is none that could settle the entry
     try:
         if invocation.is_composite:
-            if is_journaled:
-                await _append(caller, invocation, _pending_composite(caller, invocation))
+            pending = _pending_composite(caller, invocation)
+            if is_journaled and (earlier := await append_entry(services, activation_id, pending, claim)):
+                on_end()
+                return earlier
             _conduct(caller, invocation, on_end, settles=is_journaled)
         else:
             message = message_of(caller, invocation, blocking=False, is_journaled=is_journaled)
-            if is_journaled:
-                await _append(caller, invocation, PendingAction(message))
+            entry = PendingAction(message)
+            if is_journaled and (earlier := await append_entry(services, activation_id, entry, claim)):
+                on_end()
+                return earlier
             _dispatch(caller, message, on_end)
     except BaseException:
         on_end()
         raise
+    return None
 
 
-async def _append(caller: Caller, invocation: Invocation, pending: Pending) -> None:
-    await caller.services.journal.append(invocation.activation_id, encode_pending(pending))
+async def append_entry(services: Services, activation_id: str, pending: Pending, claim: Claim | None) -> Claim | None:
+    """Have `pending` in the journal, with `claim` if there is one; the earlier claim when its key was taken already."""
+    entry = encode_pending(pending)
+    if claim is not None:
+        return await services.keys.claim(claim, entry)
+    await services.journal.append(activation_id, entry)
+    return None
 
 
 def _dispatch(caller: Caller, message: ActivationMessage, on_end: Callable[[], None]) -> asyncio.Future[Activation]:

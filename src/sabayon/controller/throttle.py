@@ -38,7 +38,15 @@ class Throttle:
 
     def check_invocation(self, identity: Identity, limits: EffectiveLimits, now_ms: int) -> None:
         """Count an invocation and take a place among those in flight. Raises Rejection 429, having taken none."""
+        self.count_invocation(identity, limits, now_ms)
+        self.take_place(identity, limits)
+
+    def count_invocation(self, identity: Identity, limits: EffectiveLimits, now_ms: int) -> None:
+        """Count a request to invoke, which may turn out to be one that was made before. Raises Rejection 429."""
         self._invocations.check(identity, limits.invocations_per_minute, now_ms)
+
+    def take_place(self, identity: Identity, limits: EffectiveLimits) -> None:
+        """Take a place among the invocations in flight. Raises Rejection 429, having taken none."""
         in_flight = self._in_flight.get(identity.uuid, 0)
         if in_flight >= limits.concurrent_invocations:
             raise Rejection(429, messages.concurrency_exceeded(in_flight, limits.concurrent_invocations))

@@ -27,6 +27,11 @@ class Outcome(IntEnum):
         """The text in `response.status`."""
         return _LABELS[self]
 
+    @classmethod
+    def of_label(cls, label: str) -> Outcome:
+        """The opposite of `label`. Raises ValueError."""
+        return cls(_LABELS.index(label))
+
     @property
     def http_status(self) -> int:
         """The status of the answer to a blocking invocation."""

@@ -1,7 +1,7 @@
 """The store ports. One conformance suite in `tests/conformance` runs on every driver.
 
 Guarantees of all of them: what a method has accepted is visible to every later call in
-this process; `write`, `Identities.put`, `Journal.append` and `Ledger.put` are on disk
+this process; `write`, `Identities.put`, `Journal.append`, `Keys.claim` and `Ledger.put` are on disk
 (fsync) when they return; activation records survive the death of the process when
 `put` returns and reach the disk within a second.
 """
@@ -9,7 +9,7 @@ this process; `write`, `Identities.put`, `Journal.append` and `Ledger.put` are o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from sabayon.entity.action import Action
 from sabayon.entity.activation import StoredActivation
@@ -128,6 +128,45 @@ class Journal(Protocol):
         ...
 
 
+KEPT_MS: Final = 24 * 3600 * 1000
+"""How long an idempotency key stands for the activation that took it."""
+
+
+class Claim(NamedTuple):
+    """An idempotency key, and what it stands for.
+
+    namespace: whose request it was. target: what was invoked or fired; the same key for another target is another key.
+    fingerprint: of what was asked for. claimed_ms: epoch ms.
+    """
+
+    namespace: str
+    target: str
+    key: str
+    fingerprint: bytes
+    activation_id: str
+    claimed_ms: int
+
+
+class Keys(Protocol):
+    """Idempotency keys. Which of several requests was the first is decided here, whoever they came to."""
+
+    async def claim(self, claim: Claim, message: bytes) -> Claim | None:
+        """Take the key unless another claim has it, which is the result then, and nothing is changed.
+
+        In the same transaction `message` is appended to the journal: a key never stands for what would be lost. A claim
+        holds for `KEPT_MS`, reckoned up to `claim.claimed_ms`.
+        """
+        ...
+
+    async def find(self, namespace: str, target: str, key: str, now_ms: int) -> Claim | None:
+        """Who has the key."""
+        ...
+
+    async def prune(self, now_ms: int, most: int) -> int:
+        """Forget at most `most` claims that hold no longer; how many those were."""
+        ...
+
+
 class Identities(Protocol):
     """Namespaces with their keys. Other processes may write them; readers see it within a second."""
 
@@ -140,7 +179,7 @@ class Identities(Protocol):
         ...
 
     async def delete(self, namespace: str) -> None:
-        """Remove the namespace's identity; its entities, records and providers' documents go with it."""
+        """Remove the namespace's identity; its entities, records, keys and providers' documents go with it."""
         ...
 
     async def all(self) -> list[Identity]:

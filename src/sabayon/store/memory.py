@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from sabayon.entity.activation import StoredActivation
 from sabayon.entity.identity import Identity
 from sabayon.errors import Conflict
-from sabayon.store.base import Delete, Document, Entity, EntityKind, Filter, Put
+from sabayon.store.base import KEPT_MS, Claim, Delete, Document, Entity, EntityKind, Filter, Put
 from sabayon.store.documents import KINDS, Row, entity_of, row_of
 
 
@@ -94,6 +94,35 @@ class MemoryJournal:
         return dict(self.entries)
 
 
+class MemoryKeys:
+    """See the port."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self._journal = journal
+        self._claims: dict[tuple[str, str, str], Claim] = {}
+
+    async def claim(self, claim: Claim, message: bytes) -> Claim | None:
+        if earlier := await self.find(claim.namespace, claim.target, claim.key, claim.claimed_ms):
+            return earlier
+        self._claims[claim.namespace, claim.target, claim.key] = claim
+        await self._journal.append(claim.activation_id, message)
+        return None
+
+    async def find(self, namespace: str, target: str, key: str, now_ms: int) -> Claim | None:
+        found = self._claims.get((namespace, target, key))
+        return found if found and found.claimed_ms > now_ms - KEPT_MS else None
+
+    async def prune(self, now_ms: int, most: int) -> int:
+        old = [key for key, claim in self._claims.items() if claim.claimed_ms <= now_ms - KEPT_MS][:most]
+        for key in old:
+            del self._claims[key]
+        return len(old)
+
+    def drop(self, namespace: str) -> None:
+        """Remove all of a namespace."""
+        self._claims = {key: claim for key, claim in self._claims.items() if claim.namespace != namespace}
+
+
 class MemoryActivations:
     """See the port."""
 
@@ -136,10 +165,15 @@ class MemoryIdentities:
     """See the port."""
 
     def __init__(
-        self, artifacts: MemoryArtifacts, activations: MemoryActivations, ledgers: Mapping[str, MemoryLedger]
+        self,
+        artifacts: MemoryArtifacts,
+        activations: MemoryActivations,
+        keys: MemoryKeys,
+        ledgers: Mapping[str, MemoryLedger],
     ) -> None:
         self._artifacts = artifacts
         self._activations = activations
+        self._keys = keys
         self._ledgers = ledgers
         self._identities: dict[str, Identity] = {}
 
@@ -156,6 +190,7 @@ class MemoryIdentities:
         self._identities.pop(namespace, None)
         self._artifacts.drop(namespace)
         self._activations.drop(namespace)
+        self._keys.drop(namespace)
         for ledger in self._ledgers.values():
             ledger.drop(namespace)
 
@@ -189,9 +224,10 @@ class MemoryStore:
     def __init__(self) -> None:
         self.artifacts = MemoryArtifacts()
         self.journal = MemoryJournal()
+        self.keys = MemoryKeys(self.journal)
         self.activations = MemoryActivations(self.journal)
         self._ledgers: dict[str, MemoryLedger] = {}
-        self.identities = MemoryIdentities(self.artifacts, self.activations, self._ledgers)
+        self.identities = MemoryIdentities(self.artifacts, self.activations, self.keys, self._ledgers)
 
     def ledger(self, provider: str) -> MemoryLedger:
         """The documents of one event provider."""

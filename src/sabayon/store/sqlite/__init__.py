@@ -13,6 +13,7 @@ from sabayon.errors import StoreUnavailable
 from sabayon.store.sqlite.artifacts import SqliteArtifacts
 from sabayon.store.sqlite.connection import prepare
 from sabayon.store.sqlite.identities import SqliteIdentities
+from sabayon.store.sqlite.keys import SqliteKeys
 from sabayon.store.sqlite.reader import Reader
 from sabayon.store.sqlite.records import SqliteActivations, SqliteJournal, SqliteLedger
 from sabayon.store.sqlite.segment import Segment
@@ -35,6 +36,7 @@ class SqliteStore:
         self.artifacts = SqliteArtifacts(self._reader, self.writer)
         self.activations = SqliteActivations(self._reader, self._spool)
         self.journal = SqliteJournal(self._reader, self.writer, self._spool)
+        self.keys = SqliteKeys(self._reader, self.writer)
         self.identities = SqliteIdentities(self._reader, self.writer, self._spool.settled, self.artifacts.forget)
         self._watcher: asyncio.Task[None] | None = None
 

@@ -18,6 +18,7 @@ _BELONGING: Final = (
     "DELETE FROM code WHERE id IN (SELECT id FROM entities WHERE namespace = ?)",
     "DELETE FROM entities WHERE namespace = ?",
     "DELETE FROM activations WHERE namespace = ?",
+    "DELETE FROM keys WHERE namespace = ?",
     "DELETE FROM ledger WHERE substr(key, 1, length(?1) + 1) = ?1 || '/'",
 )
 _decoder = msgspec.json.Decoder(Identity)

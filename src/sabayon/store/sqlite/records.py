@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -71,6 +72,11 @@ def _selection(namespace: str, filter: Filter) -> tuple[str, list[Any]]:
     return " AND ".join(text for text, _ in chosen), [value for _, value in chosen]
 
 
+def append_entry(connection: sqlite3.Connection, activation_id: str, message: bytes) -> None:
+    """What `Journal.append` does, for a transaction that does more."""
+    connection.execute("INSERT OR REPLACE INTO journal (id, message) VALUES (?, ?)", (activation_id, message))
+
+
 class SqliteJournal:
     """See the port."""
 
@@ -80,9 +86,8 @@ class SqliteJournal:
         self._spool = spool
 
     async def append(self, activation_id: str, message: bytes) -> None:
-        query = "INSERT OR REPLACE INTO journal (id, message) VALUES (?, ?)"
         await self._writer.submit(
-            lambda connection: connection.execute(query, (activation_id, message)), is_durable=True, is_alone=False
+            lambda connection: append_entry(connection, activation_id, message), is_durable=True, is_alone=False
         )
 
     async def pending(self) -> Mapping[str, bytes]:
