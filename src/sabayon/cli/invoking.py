@@ -6,27 +6,44 @@ import sys
 from typing import Any
 
 from sabayon.cli.context import session
-from sabayon.cli.failures import ActivationFailed, CommandFailed, NotYetFinished
+from sabayon.cli.failures import ActivationFailed, CommandFailed, NotYetFinished, usage
 from sabayon.cli.names import QualifiedName
 from sabayon.cli.style import bold, complain, ok, say, say_json
 from sabayon.cli.values import pretty
 
 
 def post_activation(
-    name: QualifiedName, payload: dict[str, Any], *, is_blocking: bool, is_result: bool, prefix: str, is_hinted: bool
+    name: QualifiedName,
+    payload: dict[str, Any],
+    *,
+    is_blocking: bool,
+    is_result: bool,
+    prefix: str,
+    is_hinted: bool,
+    key: str | None = None,
 ) -> Any:
-    """The answer to an invocation. Raises what `Session.call` raises."""
+    """The answer to an invocation. key: its idempotency key. Raises what `Session.call` raises."""
     ordered = {key: payload[key] for key in sorted(payload)}
     return session().call(
         "POST",
         f"actions/{name.quoted}",
         query={"blocking": is_blocking, "result": is_result},
         body=ordered,
+        headers=key_header(key),
         namespace=name.namespace,
         prefix=prefix,
         is_hinted=is_hinted,
         is_blocking=is_blocking,
     )
+
+
+def key_header(key: str | None) -> dict[str, str]:
+    """The header for an idempotency key. Raises CommandFailed for one that cannot be sent in a header."""
+    if key is None:
+        return {}
+    if not key or any(character < " " or character == "\x7f" for character in key):
+        raise usage("The idempotency key must have 1 to 255 bytes and no control characters.")
+    return {"Idempotency-Key": key.encode(errors="surrogateescape").decode("latin-1")}
 
 
 def banner(name: QualifiedName, activation_id: object) -> str:

@@ -37,6 +37,7 @@ _OF_ACTIVATIONS: Final = (http.HTTPStatus.BAD_GATEWAY, http.HTTPStatus.INTERNAL_
 """What an activation that failed is answered with: for its action's reasons, or for the platform's."""
 
 Query = dict[str, object]
+Headers = dict[str, str]
 
 
 class Session:
@@ -71,6 +72,7 @@ class Session:
         prefix: str,
         query: Query | None = None,
         body: Any = None,
+        headers: Headers | None = None,
         namespace: str = "_",
         is_hinted: bool = False,
         is_blocking: bool = False,
@@ -82,7 +84,8 @@ class Session:
         """
         ordered = dict(sorted((query or {}).items()))
         self._check_auth(prefix, method, route, ordered)
-        response = self._request(method, f"namespaces/{namespace}/{route}", ordered, body, prefix, is_hinted)
+        path = f"namespaces/{namespace}/{route}"
+        response = self._request(method, path, ordered, body, prefix, is_hinted=is_hinted, headers=headers)
         return understand(
             response,
             prefix=prefix,
@@ -118,10 +121,20 @@ class Session:
         info = understand(response, prefix=prefix)
         return info if isinstance(info, dict) else {}
 
-    def _request(self, method: str, path: str, query: Query, body: Any, prefix: str, is_hinted: bool) -> Response:
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Query,
+        body: Any,
+        prefix: str,
+        *,
+        is_hinted: bool,
+        headers: Headers | None = None,
+    ) -> Response:
         data = None if body is None else f"{compact(body)}\n".encode(errors="surrogateescape")
         try:
-            return self.client.request(method, path, query=query, body=data)
+            return self.client.request(method, path, query=query, body=data, headers=headers)
         except ConnectionFailed as error:
             raise RequestFailed(prefix, str(error), NETWORK, is_hinted=is_hinted) from error
 

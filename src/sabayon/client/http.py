@@ -117,13 +117,19 @@ class Client:
         return other
 
     def request(
-        self, method: str, path: str, *, query: Mapping[str, object] | None = None, body: object = None
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Response:
         """Send and await the answer, following redirects of GET.
 
         path: below the API version, percent-encoded where needed (see `segment`); empty for what the API says of
         itself. query: values as text, booleans as `true` and `false`. body: bytes as they are, else anything JSON,
-        None for none. Raises ConnectionFailed.
+        None for none. headers: besides those of every request. Raises ConnectionFailed.
         """
         url = f"{self.base_url}/{path}" if path else self.base_url
         if query:
@@ -131,7 +137,7 @@ class Client:
         data = _encoded(body)
         client = self
         for _ in range(MAX_REDIRECTS):
-            response = client._exchange(method, url, data)
+            response = client._exchange(method, url, data, headers or {})
             location = dict(response.headers).get("location")
             if method != "GET" or response.status not in REDIRECTS or not location:
                 return response
@@ -141,8 +147,8 @@ class Client:
             url = target
         raise ConnectionFailed(f"{url}: stopped after {MAX_REDIRECTS} redirects")
 
-    def _exchange(self, method: str, url: str, data: bytes | None) -> Response:
-        exchange = Exchange(method, url, self._headers(data), data)
+    def _exchange(self, method: str, url: str, data: bytes | None, headers: Mapping[str, str]) -> Response:
+        exchange = Exchange(method, url, [*self._headers(data), *headers.items()], data)
         if self._observer:
             self._observer.sent(exchange)
         try:

@@ -32,6 +32,10 @@ def _query(name: str, schema: Schema) -> Schema:
     return {"name": name, "in": "query", "required": False, **schema}
 
 
+def _header(name: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "header", "required": False, **schema}
+
+
 def _body(schema: Schema) -> Schema:
     return {"name": "body", "in": "body", "required": True, "schema": schema}
 
@@ -49,6 +53,7 @@ _INVOKE: Final = (
     _query("result", BOOLEAN),
     _query("timeout", {"type": "integer", "minimum": 1, "maximum": 60000}),
 )
+_KEY: Final = _header("Idempotency-Key", {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"})
 _REFUSALS: Final = {
     400: "The request is not valid.",
     401: "The key is missing or wrong.",
@@ -124,7 +129,7 @@ def _paths() -> dict[str, Schema]:
         paths[f"/namespaces/{{namespace}}/actions/{path}"]["post"] = _operation(
             "Actions",
             "Invoke the action",
-            (_NAMESPACE, *names, *_INVOKE, _body(ANYTHING)),
+            (_NAMESPACE, *names, *_INVOKE, _KEY, _body(ANYTHING)),
             invoked,
             409,
             413,
@@ -136,7 +141,7 @@ def _paths() -> dict[str, Schema]:
     paths["/namespaces/{namespace}/triggers/{triggerName}"]["post"] = _operation(
         "Triggers",
         "Fire the trigger",
-        (_NAMESPACE, _path("triggerName"), _body(ANYTHING)),
+        (_NAMESPACE, _path("triggerName"), _KEY, _body(ANYTHING)),
         {202: ref("ActivationId"), 204: None},
         409,
         413,
@@ -160,7 +165,12 @@ def _activation_paths() -> dict[str, Schema]:
     filters = (_query("name", STRING), *_PAGE, *_TIMES, _query("docs", BOOLEAN))
     return {
         path: {"get": _operation(tag, "List activations", (_NAMESPACE, *filters), {200: {}})},
-        f"{path}/{{activationId}}": {"get": _operation(tag, "Read the record", one, {200: ref("Activation")})},
+        f"{path}/{{activationId}}": {
+            "get": _operation(tag, "Read the record", one, {200: ref("Activation")}),
+            "delete": _operation(
+                tag, "Cancel the activation", one, {200: ref("Activation"), 202: ref("ActivationId")}, 409
+            ),
+        },
         f"{path}/{{activationId}}/logs": {"get": _operation(tag, "Read the logs", one, {200: ref("Logs")})},
         f"{path}/{{activationId}}/result": {
             "get": _operation(tag, "Read the result", one, {200: ref("ActivationResponse")})

@@ -238,3 +238,17 @@ def test_the_actions_of_a_package_or_namespace_are_listed(of: str, target: str) 
 def test_a_long_name_is_listed_whole() -> None:
     server: Any = {("GET", "actions"): (200, [{"namespace": "guest", "name": "n" * 80}])}
     assert wsk("action", "list", server=server).stdout == f"actions\n/guest/{'n' * 80} private \n"
+
+
+@pytest.mark.parametrize("key", ["order 17", "clé"])
+def test_an_idempotency_key_is_sent_along_with_an_invocation(key: str) -> None:
+    run = wsk("action", "invoke", "a", "--idempotency-key", key)
+    assert run.exit == 0
+    assert run.requests[-1].headers["idempotency-key"].encode("latin-1") == key.encode()
+
+
+@pytest.mark.parametrize("key", ["", "a\nb"])
+def test_an_idempotency_key_that_no_header_can_carry_is_refused(key: str) -> None:
+    run = wsk("action", "invoke", "a", "--idempotency-key", key)
+    assert (run.exit, run.requests) == (1, [])
+    assert "The idempotency key must have 1 to 255 bytes and no control characters." in run.stderr

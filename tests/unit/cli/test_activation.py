@@ -203,3 +203,23 @@ def test_there_is_no_last_activation_where_nothing_ran(command: str, what: str) 
     run = wsk("activation", command, "--last")
     assert (run.exit, run.lines) == (1, ["GET activations?limit=1&skip=0"])
     assert run.stderr == f"error: Unable to {what}: Activation list does not contain any activations.\n{HINT}"
+
+
+def test_an_activation_is_cancelled_by_its_id() -> None:
+    cancelled = record(response={"success": False, "status": "application error", "result": {}})
+    run = wsk(
+        "activation", "cancel", ACTIVATION_ID, server={("DELETE", f"activations/{ACTIVATION_ID}"): (200, cancelled)}
+    )
+    assert run.lines == [f"DELETE activations/{ACTIVATION_ID}"]
+    assert (run.exit, run.stdout) == (0, f"ok: cancelled activation {ACTIVATION_ID}\n")
+
+
+def test_what_cannot_be_cancelled_is_told() -> None:
+    refusal = {"error": "The activation has finished already.", "code": "tx"}
+    run = wsk(
+        "activation", "cancel", ACTIVATION_ID, server={("DELETE", f"activations/{ACTIVATION_ID}"): (409, refusal)}
+    )
+    prefix = f"error: Unable to cancel activation '{ACTIVATION_ID}': "
+    assert run.exit == 409 % 256
+    assert run.stderr.startswith(f"{prefix}The activation has finished already. (code tx)")
+    assert wsk("activation", "cancel").exit == 1

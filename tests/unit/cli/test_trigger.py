@@ -98,3 +98,9 @@ def test_triggers_are_listed(flags: list[str], names: list[str]) -> None:
     run = wsk("trigger", "list", *flags, server=server)
     assert run.lines == ["GET triggers?limit=30&skip=0"]
     assert run.stdout == "triggers\n" + "".join(f"{'/guest/' + name:<70} private\n" for name in names)
+
+
+def test_an_idempotency_key_is_sent_along_with_a_fire() -> None:
+    run = wsk("trigger", "fire", "t", "--idempotency-key", "order 17")
+    assert run.requests[-1].headers["idempotency-key"] == "order 17"
+    assert "idempotency-key" not in wsk("trigger", "fire", "t").requests[-1].headers

@@ -120,14 +120,20 @@ def _put(action: QualifiedName, body: dict[str, Any], *, overwrite: bool) -> Non
     )
 
 
-def _invoke(name: str, *, blocking: bool, result: bool) -> None:
+def _invoke(name: str, *, blocking: bool, result: bool, idempotency_key: str | None) -> None:
     action = qualified_name(name)
     payload = pairs().parameters.values()
     is_blocking = blocking or result
     prefix = f"Unable to invoke action '{action.path}': "
     try:
         answer = post_activation(
-            action, payload, is_blocking=is_blocking, is_result=result, prefix=prefix, is_hinted=True
+            action,
+            payload,
+            is_blocking=is_blocking,
+            is_result=result,
+            prefix=prefix,
+            is_hinted=True,
+            key=idempotency_key,
         )
     except CommandFailed as failure:
         if not is_blocking and isinstance(failure, ActivationFailed):
@@ -239,6 +245,9 @@ COMMAND: Final = group_of(
         options=[
             flag("-b", "--blocking", help="wait for the activation to end"),
             flag("-r", "--result", help="wait, and show only the result"),
+            text_flag(
+                "--idempotency-key", metavar="KEY", help="run once, however often this is sent with KEY in a day"
+            ),
             *pair_flags("param"),
         ],
     ),

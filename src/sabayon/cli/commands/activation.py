@@ -96,6 +96,12 @@ def _result(*arguments: str, last: bool) -> None:
     say_json(document.get("result"), sort=True)
 
 
+def _cancel(activation_id: str) -> None:
+    prefix = f"Unable to cancel activation '{activation_id}': "
+    session().document("DELETE", f"activations/{segment(activation_id)}", prefix=prefix)
+    say_ok(f"cancelled activation {bold(activation_id)}")
+
+
 def _target(arguments: tuple[str, ...], last: bool, prefix: str, *, most: int) -> tuple[str, tuple[str, ...]]:
     """The activation's id, typed or looked up, and the arguments after it."""
     allowed = most - 1 if last else most
@@ -157,6 +163,13 @@ COMMAND: Final = group_of(
         help="get the result of an activation",
         arguments="(ACTIVATION_ID | --last)",
         options=[_last()],
+    ),
+    Leaf(
+        "cancel",
+        _cancel,
+        help="stop an activation that waits or runs",
+        arguments="ACTIVATION_ID",
+        positionals=(1, 1, _ID),
     ),
     Leaf(
         "poll",

@@ -10,6 +10,7 @@ from sabayon.cli.entities import fetch_list, list_flags, print_entity, print_lis
 from sabayon.cli.failures import GENERAL, NOT_ALLOWED, CommandFailed, RequestFailed
 from sabayon.cli.flags import flag, pair_flags, text_flag
 from sabayon.cli.grammar import Leaf, group_of
+from sabayon.cli.invoking import key_header
 from sabayon.cli.models import find_field
 from sabayon.cli.names import QualifiedName, namespace_only, qualified_name, reference
 from sabayon.cli.prescan import KeyValues
@@ -114,12 +115,13 @@ def _fetch(trigger: QualifiedName, verb: str) -> Any:
     )
 
 
-def _fire(name: str) -> None:
+def _fire(name: str, *, idempotency_key: str | None) -> None:
     trigger = qualified_name(name)
     answer = session().call(
         "POST",
         f"triggers/{trigger.quoted}",
         body=dict(sorted(pairs().parameters.values().items())),
+        headers=key_header(idempotency_key),
         namespace=trigger.namespace,
         prefix=f"Unable to fire trigger '{trigger.path}': ",
     )
@@ -188,7 +190,12 @@ COMMAND: Final = group_of(
         help="fire a trigger",
         arguments="TRIGGER_NAME",
         positionals=(1, 1, _NAME),
-        options=pair_flags("param"),
+        options=[
+            text_flag(
+                "--idempotency-key", metavar="KEY", help="fire once, however often this is sent with KEY in a day"
+            ),
+            *pair_flags("param"),
+        ],
     ),
     Leaf(
         "get",
