@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -99,6 +100,8 @@ async def test_what_waits_never_starts_and_those_behind_it_do(stage: Stage) -> N
 def test_what_has_not_begun_to_run_never_does(when: str) -> None:
     @on_stage
     async def scenario(stage: Stage) -> None:
+        failures: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
         stage.driver.on_init = never
         stage.driver.may_start.clear()
         future = stage.accept(activation_id=ID)
@@ -113,6 +116,8 @@ def test_what_has_not_begun_to_run_never_does(when: str) -> None:
         stage.driver.may_start.set()
         await stage.invoker.aclose()
         assert not [sandbox for sandbox in stage.driver.made if sandbox.runs or sandbox.is_alive]
+        gc.collect()
+        assert not failures
 
     scenario()
 

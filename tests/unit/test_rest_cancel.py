@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from sabayon.entity.activation import StoredActivation
 from sabayon.entity.limits import NamespaceLimits
+from sabayon.store.memory import MemoryActivations, MemoryJournal
 from tests.unit.scripted_bus import Hold
 from tests.unit.stage import Stage, annotation, on_stage, on_stage_with
 
@@ -103,6 +105,35 @@ async def test_a_sequence_whose_component_is_cancelled_ends_with_its_error(stage
     record = await stage.record(activation_id)
     assert record["response"]["result"] == CANCELLED["result"]
     assert annotation(record, "cancelled") is None
+
+
+@on_stage
+async def test_a_sequence_that_is_stopped_while_its_last_component_succeeds_is_cancelled_all_the_same(
+    stage: Stage,
+) -> None:
+    class Slow(MemoryActivations):
+        """Takes the first record when it is told to."""
+
+        def __init__(self, journal: MemoryJournal) -> None:
+            super().__init__(journal)
+            self.is_asked, self.may_store = asyncio.Event(), asyncio.Event()
+
+        async def put(self, record: StoredActivation, *, settles: bool = False) -> None:
+            self.is_asked.set()
+            await self.may_store.wait()
+            await super().put(record, settles=settles)
+
+    stage.store.activations = slow = Slow(stage.store.journal)
+    stage = Stage(stage.services.limits, NamespaceLimits(), store=stage.store)
+    await stage.open()
+    await stage.action("acme/a")
+    await stage.sequence("acme/s", "/acme/a")
+    activation_id = await start(stage, "s")
+    await slow.is_asked.wait()
+    asyncio.get_running_loop().call_soon(slow.may_store.set)
+    answer = await stage.request("DELETE", f"_/activations/{activation_id}")
+    assert (answer.status, answer.json["response"]) == (200, CANCELLED)
+    assert (await stage.record(answer.json["logs"][0]))["response"]["success"]
 
 
 @on_stage

@@ -87,9 +87,9 @@ async def test_a_retry_needs_no_place_while_the_first_one_still_has_it(stage: St
     assert (await stage.invoke("a", {}, "")).status == 202
 
 
-@on_stage
-async def test_two_controllers_on_one_store_agree(stage: Stage) -> None:
-    other = Stage(stage.services.limits, NamespaceLimits(), store=stage.store)
+@on_stage_with(own=NamespaceLimits(concurrent_invocations=1))
+async def test_two_controllers_on_one_store_agree_and_the_one_that_came_late_keeps_no_place(stage: Stage) -> None:
+    other = Stage(stage.services.limits, stage.acme.limits, store=stage.store)
     other.acme = stage.acme
     for one in (stage, other):
         one.bus.scripts["acme/a"] = {"done": 1}
@@ -99,6 +99,8 @@ async def test_two_controllers_on_one_store_agree(stage: Stage) -> None:
     assert {(answer.status, answer.body) for answer in answers} == {(200, b'{"done":1}')}
     assert len({id_of(answer) for answer in answers}) == 1
     assert len(stage.bus.messages) + len(other.bus.messages) == 1
+    assert [(await one.invoke("a", {}, "")).status for one in (stage, other)] == [202, 202]
+    await other.services.running.drain()
 
 
 @on_stage
