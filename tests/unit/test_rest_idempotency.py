@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from sabayon.controller.awaiting import LOOK_AGAIN_S
 from sabayon.controller.pruning import BATCH, prune_for_ever
 from sabayon.entity.limits import NamespaceLimits
 from sabayon.store.base import KEPT_MS, Claim
-from sabayon.store.memory import MemoryKeys
+from sabayon.store.memory import MemoryActivations, MemoryKeys
 from tests.unit.asgi import Answer
 from tests.unit.scripted_bus import Hold
 from tests.unit.stage import START_MS, Stage, on_stage, on_stage_with
@@ -176,6 +177,26 @@ async def test_what_was_deleted_since_is_still_known_by_its_key(stage: Stage) ->
     await stage.request("DELETE", "_/actions/a")
     assert (await invoke(stage)).json == first.json
     assert (await invoke(stage, query="blocking=true&result=true")).json == {"done": 1}
+
+
+@on_stage
+async def test_what_ends_while_its_record_is_looked_for_is_answered_at_once(stage: Stage) -> None:
+    hold = Hold({"done": 1})
+
+    class Slow(MemoryActivations):
+        """Reads what was there before the activation ended."""
+
+        async def read(self, namespace: str, activation_id: str) -> bytes | None:
+            found = await super().read(namespace, activation_id)
+            hold.release.set()
+            await stage.services.running.drain()
+            return found
+
+    stage.store.activations = Slow(stage.store.journal)
+    stage = await Stage(stage.services.limits, NamespaceLimits(), store=stage.store).open()
+    await stage.action("acme/a", hold)
+    answer = await asyncio.wait_for(invoke(stage, query="blocking=true&result=true"), LOOK_AGAIN_S / 2)
+    assert answer.json == {"done": 1}
 
 
 @on_stage

@@ -16,11 +16,12 @@ async def record_within(services: Services, namespace: str, activation_id: str, 
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
     while True:
+        work = services.running.find(activation_id)  # before reading: it may end meanwhile
         record = await services.activations.read(namespace, activation_id)
         left_s = deadline - loop.time()
         if record is not None or left_s <= 0:
             return record
-        await _change(services.running.find(activation_id), left_s)
+        await _change(work, left_s)
 
 
 async def _change(work: asyncio.Future[Any] | None, most_s: float) -> None:
