@@ -225,3 +225,33 @@ def test_a_break_lets_a_container_be_shared_for_as_long_again() -> None:
 def test_an_action_with_one_slot_never_shares() -> None:
     stage = Stage()
     assert [submit(stage, concurrency=1) for _ in range(2)] == [1, 2]
+
+
+def test_beside_a_cancelled_job_the_others_go_on_and_nobody_joins_them() -> None:
+    stage = Stage()
+    container, _ = submit(stage, concurrency=3), submit(stage, concurrency=3)
+    assert stage.abandon(container) == []
+    assert submit(stage, concurrency=3) != container
+    stage.finish(container)
+    assert (stage.pool.busy, stage.pool.used_mb) == (1, 256)
+
+
+def test_a_job_that_is_cancelled_alone_ends_its_container_and_says_nothing_about_its_action() -> None:
+    stage = Stage(stem_cells=[fixed(Cell(PYTHON, 256), 1)])
+    stage.start_cell(1)
+    (container,) = ran(stage.submit("alice", "a"))
+    stage.start_cell(2, held_mb=3)
+    stage.abandon(container)
+    assert (stage.pool.busy, stage.pool.used_mb) == (0, 3)
+    assert kinds_of(stage.submit("alice", "a")) == ["reused", "Create"], "it still gets stem cells"
+
+
+def test_a_cancelled_job_that_waited_for_memory_holds_nobody_up() -> None:
+    stage = Stage(512)
+    (small,) = ran(stage.submit("alice", "a", memory_mb=128))
+    stage.submit("bob", "big", memory_mb=512)
+    stage.pass_time(PATIENCE_S + 1)
+    assert stage.submit("carol", "c", memory_mb=128) == []
+    (waiting,) = (id for id in stage.waiting if id.startswith("bob"))
+    assert kinds_of(stage.withdraw(waiting)) == ["new"]
+    assert small in stage.running

@@ -193,13 +193,14 @@ class Invoker:
 
         If it is cancelled meanwhile, it has ended already, and is no longer in its container.
         """
-        if job.id not in self._placed:
+        if self._placed.get(job.id) != container_id:
             return
         container = self._containers[container_id]
         message = self._accepted[job.id].message
         ended = await self._ended(container, message)
-        if self._placed.pop(job.id, None) is None:
+        if self._placed.get(job.id) != container_id:
             return
+        del self._placed[job.id]
         is_usable = ended is not None and ended.is_usable
         instructions = self._pool.finished(
             container_id, job.id, time.monotonic(), is_usable=is_usable, held_mb=container.held_mb()
