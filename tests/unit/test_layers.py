@@ -14,6 +14,7 @@ ROOMS = {
     "entity": set(),
     "store": {"entity", "settings"},
     "bus": {"entity"},
+    "balancer": {"bus", "entity", "runtimes"},
     "sandbox": {"runtimes"},
     "runtimes": set(),
     "invoker": {"sandbox", "runtimes", "bus", "store", "entity"},
@@ -33,6 +34,18 @@ ROOMS = {
 ASSEMBLY = {"standalone", "__main__", "admin", "admin_limits", "bootstrap", "doctor", "__init__"}
 DRIVERS = {"sabayon.store.sqlite", "sabayon.store.memory", "sabayon.bus.memory", "sabayon.sandbox.native"}
 PURE = (
+    "balancer/balancer.py",
+    "balancer/controllers.py",
+    "balancer/faults.py",
+    "balancer/fleet.py",
+    "balancer/health.py",
+    "balancer/instructions.py",
+    "balancer/loads.py",
+    "balancer/placement.py",
+    "balancer/ring.py",
+    "balancer/sharding.py",
+    "balancer/trial.py",
+    "balancer/warm.py",
     "doctor/findings.py",
     "doctor/isolation.py",
     "doctor/report.py",
