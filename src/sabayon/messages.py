@@ -78,6 +78,12 @@ FEED_NAME_INVALID = "Feed name is not valid"
 RULE_INCOMPLETE = "rule requires a valid trigger and a valid action"
 RULE_WITHOUT_TRIGGER = "Only rules with existing triggers can be activated"
 
+# Idempotency keys and cancelling
+KEY_MALFORMED = "The Idempotency-Key must have 1 to 255 bytes and no control characters."
+KEY_OF_ANOTHER_REQUEST = "The Idempotency-Key was used for another request: its payload or its options differ."
+KEY_WITHOUT_RECORDS = "The Idempotency-Key cannot be honoured: this namespace keeps no activation records."
+ALREADY_FINISHED = "The activation has finished already."
+
 # Activation results
 INIT_DIED = "The action did not initialize and exited unexpectedly."
 RUN_DIED = "The action did not produce a valid response and exited unexpectedly."
@@ -87,6 +93,7 @@ ACTION_REMOVED = "Action could not be found or may have been deleted."
 ACTION_CHANGED = "Action version is not compatible and cannot be invoked."
 ACTION_NOT_FETCHED = "Action could not be fetched."
 INTERRUPTED = "The platform stopped before the action finished."
+CANCELLED = "The activation was cancelled."
 
 # Log lines
 LOGS_MAY_BE_MISSING = "The action did not initialize or run as expected. Log data might be missing."

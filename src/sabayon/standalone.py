@@ -177,7 +177,7 @@ class Standalone:
             activations=store.activations,
             journal=store.journal,
             identities=store.identities,
-            bus=MemoryBus(invoker.accept),
+            bus=MemoryBus(invoker.accept, invoker.cancel),
             manifest=manifest_of(driver.kinds),
             limits=settings.system_limits(),
             now_ms=_now_ms,

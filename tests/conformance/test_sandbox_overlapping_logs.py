@@ -35,6 +35,26 @@ def test_each_run_has_its_own_lines_and_no_others(stage: Stage, language: str) -
 
 
 @LANGUAGES
+def test_the_lines_of_a_run_that_goes_on_can_be_taken_and_later_ones_are_still_its_own(
+    stage: Stage, language: str
+) -> None:
+    async def scenario() -> None:
+        async with shared(stage, language, MEETING[language]) as runs:
+            eldest, second = runs.begin(waits="a"), runs.begin(waits="b", opens="c")
+            await runs.begin(waits="c")
+            so_far = runs.sandbox.take_logs(2, goes_on=True).lines
+            assert [line.text for line in so_far if line.stream == "stdout"] == ["begin run 2"]
+            await runs.begin(opens="b")
+            await second
+            assert runs.printed(2) == ["half a line of run 2", "end run 2"]
+            await runs.begin(opens="a")
+            await eldest
+            assert runs.printed(1) == ["begin run 1", "half a line of run 1", "end run 1"]
+
+    stage.run(scenario())
+
+
+@LANGUAGES
 def test_the_error_of_one_run_is_in_its_own_log_and_stops_no_other(stage: Stage, language: str) -> None:
     async def scenario() -> None:
         async with shared(stage, language, MEETING[language]) as runs:

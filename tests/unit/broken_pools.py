@@ -144,6 +144,24 @@ class JoinsTheDoomed(Inventory):
         return is_last
 
 
+@noticed("waiting jobs are counted wrongly")
+class KeepsWhatIsWithdrawn(Queues):
+    def withdraw(self, job_id: str) -> bool:
+        return True
+
+
+@noticed("memory is counted wrongly|cannot be used|busy containers are counted wrongly")
+class ReusesWhatIsAbandoned(Pool):
+    def abandoned(self, container_id: int, job_id: str, now: float) -> list[Instruction]:
+        return super().finished(container_id, job_id, now, is_usable=True, held_mb=3)
+
+
+@noticed("though there is room")
+class ServesNobodyAfterAWithdrawal(Pool):
+    def withdraw(self, job_id: str, now: float) -> list[Instruction] | None:
+        return [] if self._waiting.withdraw(job_id) else None
+
+
 @noticed("was here before")
 class ServesTheLastFirst(Queues):
     def add(self, job: Job, now: float) -> None:

@@ -121,6 +121,26 @@ class Stage:
         self._allowed_ends = {id: ends - 1 for id, ends in self._allowed_ends.items()}
         return self.carry_out(instructions)
 
+    def withdraw(self, job_id: str) -> list[Instruction]:
+        """A job that waits is cancelled."""
+        del self.waiting[job_id]
+        self._overtaken.pop(job_id, None)
+        instructions = self.pool.withdraw(job_id, self.now)
+        assert instructions is not None, f"{job_id} waits and is not known"
+        return self.carry_out(instructions)
+
+    def abandon(self, container: int, job_id: str | None = None) -> list[Instruction]:
+        """A job that runs is cancelled: the first of its container unless it is said."""
+        jobs = self.running[container]
+        job = jobs.pop(job_id or next(iter(jobs)))
+        self.doomed.add(container)
+        if not jobs:
+            del self.running[container]
+            self.doomed.remove(container)
+            del self.size_mb[container]
+        self._allowed_ends = {id: ends - 1 for id, ends in self._allowed_ends.items()}
+        return self.carry_out(self.pool.abandoned(container, job.id, self.now))
+
     def start_cell(self, container: int, held_mb: int | None = None) -> list[Instruction]:
         self.cells[container] = self.starting.pop(container)
         self.rested[container] = self.now

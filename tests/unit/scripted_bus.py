@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from sabayon.bus.base import ActivationMessage
-from sabayon.entity.activation import Activation, Outcome, Response, stored
+from sabayon.entity.activation import Activation, Outcome, Response, cancelled, cancelled_response, stored
 from sabayon.entity.parameters import parameter
 from sabayon.store.base import Activations
 
@@ -32,6 +32,7 @@ class ScriptedBus:
     def __init__(self, activations: Activations, start_ms: int) -> None:
         self.scripts: dict[str, Any] = {}
         self.messages: list[ActivationMessage] = []
+        self._stops: dict[str, tuple[str, asyncio.Event]] = {}
         self._activations = activations
         self._now_ms = start_ms
         self._dispatched = asyncio.Event()
@@ -44,7 +45,15 @@ class ScriptedBus:
     def dispatch(self, message: ActivationMessage) -> Awaitable[Activation]:
         self.messages.append(message)
         self._dispatched.set()
-        return asyncio.ensure_future(self._run(message))
+        stop = asyncio.Event()
+        self._stops[message.activation_id] = message.identity.namespace, stop
+        return asyncio.ensure_future(self._run(message, stop))
+
+    async def cancel(self, namespace: str, activation_id: str) -> bool:
+        owner, stop = self._stops.get(activation_id, ("", asyncio.Event()))
+        if owner == namespace:
+            stop.set()
+        return stop.is_set()
 
     async def dispatches(self, count: int) -> None:
         """Wait until `count` actions have been dispatched."""
@@ -60,13 +69,17 @@ class ScriptedBus:
         """Names of the actions that were dispatched, in order."""
         return [message.action.name for message in self.messages]
 
-    async def _run(self, message: ActivationMessage) -> Activation:
+    async def _run(self, message: ActivationMessage, stop: asyncio.Event) -> Activation:
         script = self.scripts.get(message.action.entity_name.id, {"ran": message.action.name})
         outcome = script(msgspec.json.decode(message.arguments)) if callable(script) else script
         if isinstance(outcome, Hold):
-            await outcome.release.wait()
-            outcome = outcome.result
+            outcome = await _held(outcome, stop)
+        del self._stops[message.activation_id]
+        if stop.is_set():
+            outcome = cancelled_response()
         activation = self._activation(message, outcome if isinstance(outcome, Response) else answer(outcome))
+        if stop.is_set():
+            activation = cancelled(activation)
         if message.is_stored:
             await self._activations.put(stored(activation), settles=message.is_journaled)
         return activation
@@ -102,3 +115,12 @@ def answer(result: Any) -> Response:
     if isinstance(result, dict) and "error" in result:
         return Response(Outcome.APPLICATION_ERROR, Raw(msgspec.json.encode({"error": result["error"]})), len(text))
     return Response(Outcome.SUCCESS, Raw(text), len(text))
+
+
+async def _held(hold: Hold, stop: asyncio.Event) -> Any:
+    """The result, once it is released; or nothing, once it is stopped."""
+    waits = [asyncio.ensure_future(event.wait()) for event in (hold.release, stop)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    return hold.result

@@ -71,7 +71,7 @@ class ScriptedSandbox:
     def limit_logs(self, limit_bytes: int, number: int = 0) -> None:
         """It prints nothing."""
 
-    def take_logs(self, number: int = 0) -> Logs:
+    def take_logs(self, number: int = 0, *, goes_on: bool = False) -> Logs:
         return Logs((), False)
 
     async def suspend(self) -> None:

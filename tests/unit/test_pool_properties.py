@@ -64,6 +64,11 @@ def play(chance: random.Random, make_pool: Callable[..., Pool] = Pool) -> None:
             stage.start_cell(chance.choice(list(stage.starting)), chance.choice(HELD_MB))
         elif dice < 0.86 and (losable := [*stage.idle, *stage.cells, *stage.starting]):
             stage.lose(chance.choice(losable))
+        elif dice < 0.90 and stage.waiting:
+            stage.withdraw(chance.choice(list(stage.waiting)))
+        elif dice < 0.92 and stage.running:
+            container = chance.choice(list(stage.running))
+            stage.abandon(container, chance.choice(list(stage.running[container])))
         elif dice > 0.88:
             stage.pass_time(chance.choice(SECONDS))
     stage.drain()
@@ -99,6 +104,17 @@ class AnyCourseOfEvents(RuleBasedStateMachine):
         container = data.draw(st.sampled_from(sorted(self.stage.running)))
         job = data.draw(st.sampled_from(sorted(self.stage.running[container])))
         self.stage.finish(container, job_id=job, is_usable=is_usable, held_mb=held_mb)
+
+    @precondition(lambda self: self.stage.waiting)
+    @rule(data=st.data())
+    def withdraw(self, data: st.DataObject) -> None:
+        self.stage.withdraw(data.draw(st.sampled_from(sorted(self.stage.waiting))))
+
+    @precondition(lambda self: self.stage.running)
+    @rule(data=st.data())
+    def abandon(self, data: st.DataObject) -> None:
+        container = data.draw(st.sampled_from(sorted(self.stage.running)))
+        self.stage.abandon(container, data.draw(st.sampled_from(sorted(self.stage.running[container]))))
 
     @precondition(lambda self: self.stage.starting)
     @rule(data=st.data(), held_mb=st.sampled_from(HELD_MB))

@@ -38,7 +38,6 @@ def check_error(answer: Answer, status: int, text: str) -> None:
         ("POST", "_/packages/x"),
         ("POST", "_/activations"),
         ("PUT", f"_/activations/{ID}"),
-        ("DELETE", f"_/activations/{ID}"),
         ("POST", f"_/activations/{ID}/logs"),
         ("PATCH", "_/actions/x"),
         ("HEAD", "_/actions"),

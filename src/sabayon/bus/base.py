@@ -52,6 +52,14 @@ class Bus(Protocol):
         """Have the message run. The result is the finished activation, logs included, its record already stored.
 
         Never raises for what happens to the action: every failure is an activation with its
-        response class. Cancelling the returned awaitable does not cancel the run.
+        response class. Cancelling the returned awaitable does not cancel the run: `cancel` does.
+        """
+        ...
+
+    def cancel(self, namespace: str, activation_id: str) -> Awaitable[bool]:
+        """Stop what was dispatched for `namespace` under this id; whether it had not ended yet.
+
+        Its activation, which says that it was cancelled, reaches the one who dispatched it. What waits does not start;
+        what runs is not heard any more.
         """
         ...

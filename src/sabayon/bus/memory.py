@@ -11,8 +11,16 @@ from sabayon.entity.activation import Activation
 class MemoryBus:
     """Hands each message to the one invoker of this process."""
 
-    def __init__(self, accept: Callable[[ActivationMessage], Awaitable[Activation]]) -> None:
+    def __init__(
+        self,
+        accept: Callable[[ActivationMessage], Awaitable[Activation]],
+        cancel: Callable[[str, str], bool],
+    ) -> None:
         self._accept = accept
+        self._cancel = cancel
 
     def dispatch(self, message: ActivationMessage) -> Awaitable[Activation]:
         return self._accept(message)
+
+    async def cancel(self, namespace: str, activation_id: str) -> bool:
+        return self._cancel(namespace, activation_id)

@@ -47,6 +47,14 @@ class Trail:
         self.memory_mb = max(self.memory_mb, finished.memory_mb)
 
 
+@dataclass(slots=True)
+class Course:
+    """What can be stopped of one composite while it runs. component: the id of what it runs now."""
+
+    component: str | None = None
+    is_cancelled: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One composite while it runs.
@@ -64,6 +72,13 @@ class Frame:
     length: int
     budget: Budget
     trail: Trail = field(default_factory=Trail)
+    course: Course = field(default_factory=Course)
+
+    def begin(self, component: str) -> None:
+        """The activation `component` is about to be started. Raises Cancelled: it must not."""
+        if self.course.is_cancelled:
+            raise Cancelled
+        self.course.component = component
 
 
 class Finished(NamedTuple):
@@ -71,6 +86,10 @@ class Finished(NamedTuple):
 
     activation: Activation
     memory_mb: int
+
+
+class Cancelled(Exception):
+    """Somebody has stopped the composite: no further component may start."""
 
 
 class ComponentTimeout(Exception):
@@ -102,11 +121,11 @@ class Executor(Protocol):
         ...
 
     async def run(self, resolved: Resolved, payload: Payload, parent: Frame) -> Finished:
-        """Run an action of any kind to its end. Raises ComponentTimeout, SabayonError."""
+        """Run an action of any kind to its end. Raises ComponentTimeout, Cancelled, SabayonError."""
         ...
 
     async def run_code(self, resolved: Resolved, payload: Payload, parent: Frame) -> Finished:
-        """Run the code of an action, also that of a conductor. Raises ComponentTimeout, SabayonError."""
+        """Run the code of an action, also that of a conductor. Raises ComponentTimeout, Cancelled, SabayonError."""
         ...
 
 

@@ -10,6 +10,7 @@ from sabayon.bus.base import ActivationMessage
 from sabayon.controller.composite import (
     MAX_DEPTH,
     Budget,
+    Cancelled,
     ComponentRefused,
     ComponentTimeout,
     Finished,
@@ -25,7 +26,7 @@ from sabayon.controller.resolve import Resolved, resolve_action
 from sabayon.controller.sequence import run_sequence
 from sabayon.controller.services import Services
 from sabayon.entity.action import Action
-from sabayon.entity.activation import Activation, Response, new_activation_id, stored
+from sabayon.entity.activation import Activation, Response, cancelled, cancelled_response, new_activation_id, stored
 from sabayon.entity.identity import Identity
 from sabayon.entity.names import EntityName
 from sabayon.errors import Rejection
@@ -123,17 +124,19 @@ class Execution:
         return await resolve_action(self._caller.services.artifacts, name)
 
     async def run(self, resolved: Resolved, payload: Payload, parent: Frame) -> Finished:
-        """Run a component of any kind. Raises ComponentTimeout, SabayonError."""
+        """Run a component of any kind. Raises ComponentTimeout, Cancelled, SabayonError."""
         if not is_composite(resolved.action):
             return await self.run_code(resolved, payload, parent)
         frame = self._frame(new_activation_id(), resolved, self._caller.services.now_ms(), parent)
+        parent.begin(frame.activation_id)
         return await self._complete(frame, payload)
 
     async def run_code(self, resolved: Resolved, payload: Payload, parent: Frame) -> Finished:
-        """Run the code of an action, also that of a conductor. Raises ComponentTimeout, SabayonError."""
+        """Run the code of an action, also that of a conductor. Raises ComponentTimeout, Cancelled, SabayonError."""
         services = self._caller.services
         invocation = Invocation(new_activation_id(), resolved, payload, services.now_ms())
         message = message_of(self._caller, invocation, blocking=True, cause=parent.activation_id)
+        parent.begin(invocation.activation_id)
         future = services.running.adopt(invocation.activation_id, services.bus.dispatch(message))
         activation = await services.running.outcome_within(future, resolved.action.limits.timeout + COMPONENT_GRACE_MS)
         if activation is None:
@@ -154,15 +157,23 @@ class Execution:
         )
 
     async def _complete(self, frame: Frame, payload: Payload, *, settles: bool = False) -> Finished:
-        caller = self._caller
-        response = await self._respond(frame, payload)
+        """The run of a composite, which can be cancelled until its response is known."""
+        caller, underway = self._caller, self._caller.services.underway
+        underway.add(caller.identity.namespace, frame)
+        try:
+            response = await self._respond(frame, payload)
+        finally:
+            underway.remove(frame)
+        is_cancelled = frame.course.is_cancelled
         activation = composite_record(
             frame,
-            response,
+            cancelled_response() if is_cancelled else response,
             namespace=caller.identity.namespace,
             subject=caller.identity.subject,
             end_ms=caller.services.now_ms(),
         )
+        if is_cancelled:
+            activation = cancelled(activation)
         if caller.is_stored:
             await caller.services.activations.put(stored(activation), settles=settles)
         return Finished(activation, frame.trail.memory_mb)
@@ -178,6 +189,8 @@ class Execution:
             if frame.cause is not None:
                 await check_components(self._caller, frame.resolved.action)
             return await run_sequence(self, frame, payload)
+        except Cancelled:
+            return cancelled_response()
         except Rejection as refusal:
             return application_error(refusal.text)
         except ComponentTimeout as late:

@@ -19,6 +19,7 @@ from sabayon.controller.activations import (
     read_activation_result,
 )
 from sabayon.controller.call import Call
+from sabayon.controller.cancelling import cancel_activation
 from sabayon.controller.entitlement import Entitlement, Right
 from sabayon.controller.fire import fire_trigger
 from sabayon.controller.http import Response, no_route
@@ -114,9 +115,11 @@ def _listing(method: str, handler: Handler, collection: str, namespace: str) -> 
 
 def _activation(method: str, namespace: str, rest: tuple[str, ...]) -> Route:
     handler = _ACTIVATION_PARTS.get(rest[1:])
-    if method != "GET" or handler is None:
+    if method == "DELETE" and handler is read_activation:
+        handler = cancel_activation
+    elif method != "GET" or handler is None:
         raise no_route()
-    return Route(handler, "activations", namespace, (check_activation_id(rest[0]),), Right.READ)
+    return Route(handler, "activations", namespace, (check_activation_id(rest[0]),), Right(method))
 
 
 def _entity(method: str, collection: str, namespace: str, own_namespace: str, rest: tuple[str, ...]) -> Route:

@@ -32,6 +32,10 @@ class Running:
     def __contains__(self, activation_id: str) -> bool:
         return activation_id in self._work
 
+    def find(self, activation_id: str) -> asyncio.Future[Any] | None:
+        """What is done for an activation now. To wait for, not to be cancelled."""
+        return self._work.get(activation_id)
+
     def __len__(self) -> int:
         return len(self._work)
 

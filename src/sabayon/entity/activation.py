@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 from enum import IntEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from sabayon.entity.parameters import Parameter, Parameters, is_array
+from sabayon import messages
+from sabayon.entity.parameters import Parameter, Parameters, is_array, parameter
 
 
 class Outcome(IntEnum):
@@ -55,6 +56,10 @@ def error_response(outcome: Outcome, text: str, size: int | None = None) -> Resp
     return Response(outcome, Raw(msgspec.json.encode({"error": text})), size)
 
 
+CANCELLED: Final = parameter("cancelled", True)
+"""The annotation by which what was cancelled is told from what failed: nobody may try it again."""
+
+
 class Activation(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One run of an action, a sequence or a trigger.
 
@@ -75,10 +80,25 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     subject: str
     version: str
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody stopped it."""
+        return CANCELLED in self.annotations
+
     @cached_property
     def record(self) -> bytes:
         """The full record as JSON, encoded once: it is stored, and sent to the one who waits."""
         return _encode(self, self.logs)
+
+
+def cancelled_response() -> Response:
+    """How an activation ends that somebody stopped: neither its code's fault nor the platform's."""
+    return error_response(Outcome.APPLICATION_ERROR, messages.CANCELLED)
+
+
+def cancelled(activation: Activation) -> Activation:
+    """`activation`, marked as one that somebody stopped."""
+    return msgspec.structs.replace(activation, annotations=(*activation.annotations, CANCELLED))
 
 
 class _ResponseView(msgspec.Struct, frozen=True):

@@ -51,6 +51,16 @@ class _Opened(NamedTuple):
     init_ms: int
 
 
+class _Phase(NamedTuple):
+    """What run `number` does: it initializes, or runs, since `since` (monotonic). init_ms: None for a warm start."""
+
+    number: int
+    started_ms: int
+    since: float
+    init_ms: int | None
+    is_init: bool
+
+
 class _InitValue(msgspec.Struct, omit_defaults=True):
     name: str
     main: str
@@ -95,6 +105,8 @@ class Container:
         self._reason: str | None = None
         self._measured = float("-inf")
         self._held_mb = spec.memory_mb
+        self._phases: dict[str, _Phase] = {}
+        self._abandoned: set[str] = set()
 
     async def start(self) -> None:
         """Make the sandbox. Raises SandboxUnavailable, DependenciesUnusable."""
@@ -150,6 +162,21 @@ class Container:
         self._is_doomed = self._is_doomed or not is_usable
         return self._is_doomed and not self._inside
 
+    def abandon(self, message: ActivationMessage) -> tuple[Times | None, Logs]:
+        """Nobody wants the outcome of a run any more: how far it came, and what it has printed.
+
+        One that has not begun will not, for which its time is None. One that has goes on until the container is
+        destroyed, as others may depend on it. The container cannot be used again.
+        """
+        self._abandoned.add(message.activation_id)
+        phase = self._phases.get(message.activation_id)
+        if phase is None or self._sandbox is None:
+            return None, Logs((), False)
+        elapsed_ms = _elapsed_ms(phase.since)
+        init_ms, run_ms = (elapsed_ms, 0) if phase.is_init else (phase.init_ms, elapsed_ms)
+        times = Times(phase.started_ms, _waited(message, phase.started_ms), init_ms, run_ms)
+        return times, self._sandbox.take_logs(phase.number, goes_on=True)
+
     async def run(self, message: ActivationMessage, limits: Limits, codes: CodeStore) -> Ended:
         """Make what is missing, then run once.
 
@@ -193,7 +220,11 @@ class Container:
         self._sandbox.limit_logs(message.action.limits.logs * MB, number)
         code = await codes.hand_over(message, self._sandbox)
         started_ms, started = _now_ms(), time.monotonic()
-        failure, is_timeout = await self._init(self._sandbox, message, limits, code)
+        self._phases[message.activation_id] = _Phase(number, started_ms, started, None, True)
+        try:
+            failure, is_timeout = await self._init(self._sandbox, message, limits, code)
+        finally:
+            del self._phases[message.activation_id]
         if concurrency_of(message.action) > 1 and not self._sandbox.is_shared:
             self._turn = asyncio.Lock()
         self._is_initialized = failure is None
@@ -238,12 +269,15 @@ class Container:
         """opened: how the code was loaded, if that was for this run. Raises SandboxDied if it has not begun."""
         sandbox = self._sandbox
         assert sandbox is not None
+        if message.activation_id in self._abandoned:
+            raise SandboxDied("it was cancelled before it began")
         if opened is None:
             if self._is_suspended or not sandbox.is_alive:
                 await self._wake(sandbox)
             sandbox.limit_logs(message.action.limits.logs * MB, number)
         started_ms, init_ms = (_now_ms(), None) if opened is None else (opened.started_ms, opened.init_ms)
         started, is_timeout = time.monotonic(), False
+        self._phases[message.activation_id] = _Phase(number, started_ms, started, init_ms, False)
         try:
             reply = await sandbox.run(run_body(message), limits.timeout_ms / 1000, number)
             elapsed_ms = (time.monotonic() - started) * 1000
@@ -253,6 +287,8 @@ class Container:
             response, is_timeout = timed_out(limits, during_init=False), True
         except SandboxDied as error:
             response = self._died(error, during_init=False)
+        finally:
+            del self._phases[message.activation_id]
         times = Times(started_ms, _waited(message, started_ms), init_ms, _elapsed_ms(started))
         logs = sandbox.take_logs(number)
         is_usable = response.outcome <= Outcome.APPLICATION_ERROR and not logs.is_truncated and self._reason is None

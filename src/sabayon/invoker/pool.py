@@ -133,6 +133,21 @@ class Pool:
                 self._idle.add(container, now)
         return self._serve_waiting(now) if self._waiting else []
 
+    def withdraw(self, job_id: str, now: float) -> list[Instruction] | None:
+        """A job that waits is not wanted any more, which may let others pass; None when it does not wait."""
+        return self._serve_waiting(now) if self._waiting.withdraw(job_id) else None
+
+    def abandoned(self, container_id: int, job_id: str, now: float) -> list[Instruction]:
+        """A job in a container is not wanted any more, and may go on in there for all that is known.
+
+        The container gets no further job; what else is in it ends as it would have. When nothing else is, the container
+        is forgotten, and the shell destroys it by itself. This says nothing about the action.
+        """
+        container = self._inventory[container_id]
+        if self._inventory.leave(container, job_id, is_usable=False):
+            self._inventory.forget(container)
+        return self._serve_waiting(now)
+
     def ready(self, container_id: int, now: float, *, held_mb: int) -> list[Instruction]:
         """A stem cell has started, and holds `held_mb` of memory."""
         if container := self._inventory.find(container_id):

@@ -42,6 +42,14 @@ class Queues:
         if job.concurrency > 1:
             self._sharing.setdefault(job.key, deque()).append(job)
 
+    def withdraw(self, job_id: str) -> bool:
+        """A job is not wanted any more; whether it was here. Looked for in all queues: nobody does that often."""
+        for queue in self._queues.values():
+            if found := queue.get(job_id):
+                self._take(found[0])
+                return True
+        return False
+
     def clear(self) -> list[Job]:
         """Forget all jobs, which are these."""
         jobs = [job for queue in self._queues.values() for job, _ in queue.values()]
@@ -95,14 +103,14 @@ class Queues:
         return now - since > PATIENCE_S and not self._waits_for_itself(job)
 
     def _take(self, job: Job) -> None:
-        """`job` waits no longer; it was the first of its action."""
+        """`job` waits no longer."""
         queue = self._queues[job.key.namespace]
         del queue[job.id]
         if not queue:
             del self._queues[job.key.namespace]
         if job.concurrency > 1:
             same = self._sharing[job.key]
-            same.popleft()
+            same.remove(job)  # most often the first
             if not same:
                 del self._sharing[job.key]
 

@@ -10,7 +10,15 @@ from typing import Any, Final, NamedTuple
 
 from sabayon import messages
 from sabayon.bus.base import ActivationMessage
-from sabayon.entity.activation import Activation, Outcome, Response, error_response, stored
+from sabayon.entity.activation import (
+    Activation,
+    Outcome,
+    Response,
+    cancelled,
+    cancelled_response,
+    error_response,
+    stored,
+)
 from sabayon.entity.limits import EffectiveLimits, SystemLimits, effective_limits, limits_out_of_bounds
 from sabayon.entity.manifest import BLACKBOX
 from sabayon.errors import SabayonError
@@ -84,6 +92,7 @@ class Invoker:
         )
         self._containers: dict[int, Container] = {}
         self._accepted: dict[str, _Accepted] = {}
+        self._placed: dict[str, int] = {}  # activations in containers
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
@@ -117,6 +126,32 @@ class Invoker:
             self._carry_out(self._pool.submit(job, time.monotonic()))
         return future
 
+    def cancel(self, namespace: str, activation_id: str) -> bool:
+        """Stop an activation of `namespace`; whether it had not ended yet. It ends at once, whatever its run does.
+
+        What waits does not start. A container in which it runs alone is destroyed; one in which others run as well is
+        when they have ended, and with it what is left of the run.
+        """
+        accepted = self._accepted.get(activation_id)
+        if accepted is None or accepted.message.identity.namespace != namespace:
+            return False
+        message = accepted.message
+        container_id = self._placed.pop(activation_id, None)
+        times, logs = None, Logs((), False)
+        if container_id is None:
+            instructions = self._pool.withdraw(activation_id, time.monotonic())
+            if instructions is None:
+                return False  # it has ended, and is about to have its record
+        else:
+            times, logs = self._containers[container_id].abandon(message)
+            instructions = self._pool.abandoned(container_id, activation_id, time.monotonic())
+            self._leave(container_id, is_usable=False)
+        self._carry_out(instructions)
+        ended = Ended(cancelled_response(), logs, times, False, False)
+        logger.info("activation %s tx=%s is cancelled", activation_id, message.transaction_id)
+        self._spawn(self._settle(message, cancelled(self._record(message, ended)), is_over=True))
+        return True
+
     def _refusal(self, message: ActivationMessage, allowed: EffectiveLimits) -> Response | None:
         """Why `message` cannot run on this host at all."""
         exec_ = message.action.exec
@@ -138,6 +173,7 @@ class Invoker:
                         spec = _spec(job.kind, job.memory_mb, job.egress)
                         self._containers[container] = Container(self._driver, spec)
                     self._containers[container].enter()
+                    self._placed[job.id] = container
                     self._spawn(self._run(container, job))
                 case Create(container, kind, memory_mb, egress):
                     self._containers[container] = Container(self._driver, _spec(kind, memory_mb, egress))
@@ -153,22 +189,34 @@ class Invoker:
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, container_id: int, job: Job) -> None:
-        """One activation in its container; whatever happens, it ends with a record, or in another container."""
+        """One activation in its container; whatever happens, it ends with a record, or in another container.
+
+        If it is cancelled meanwhile, it has ended already, and is no longer in its container.
+        """
+        if job.id not in self._placed:
+            return
         container = self._containers[container_id]
         message = self._accepted[job.id].message
         ended = await self._ended(container, message)
+        if self._placed.pop(job.id, None) is None:
+            return
         is_usable = ended is not None and ended.is_usable
         instructions = self._pool.finished(
             container_id, job.id, time.monotonic(), is_usable=is_usable, held_mb=container.held_mb()
         )
-        if container.leave(is_usable=is_usable):
-            self._containers.pop(container_id, None)
-            self._spawn(container.destroy("it cannot be used again"))
+        self._leave(container_id, is_usable=is_usable)
         self._carry_out(instructions)
         if ended is None:
             self._carry_out(self._pool.submit(job, time.monotonic()))
         else:
-            await self._settle(message, self._record(message, ended), has_started=ended.times is not None)
+            await self._settle(message, self._record(message, ended), is_over=ended.times is not None)
+
+    def _leave(self, container_id: int, *, is_usable: bool) -> None:
+        """An activation is in its container no longer."""
+        container = self._containers[container_id]
+        if container.leave(is_usable=is_usable):
+            del self._containers[container_id]
+            self._spawn(container.destroy("it cannot be used again"))
 
     async def _ended(self, container: Container, message: ActivationMessage) -> Ended | None:
         """How the activation ended; None when its container had gone already, and another one can run it."""
@@ -180,12 +228,13 @@ class Invoker:
         except DependenciesUnusable as error:
             return Ended(error_response(Outcome.DEVELOPER_ERROR, str(error)), nothing, None, False, False)
         except SandboxDied as error:
-            if not self._is_closing:
+            if not self._is_closing and message.activation_id in self._placed:
                 logger.warning("activation %s tx=%s is moved: %s", message.activation_id, message.transaction_id, error)
                 return None
             text = messages.INTERRUPTED
         except SandboxUnavailable as error:
-            logger.error("activation %s tx=%s: %s", message.activation_id, message.transaction_id, error)
+            if message.activation_id in self._placed:
+                logger.error("activation %s tx=%s: %s", message.activation_id, message.transaction_id, error)
             text = messages.INTERRUPTED if self._is_closing else messages.NO_RESOURCES
         except Exception:  # the supervisor of one activation: a defect of ours must end that one only
             logger.exception("activation %s tx=%s", message.activation_id, message.transaction_id)
@@ -208,12 +257,13 @@ class Invoker:
         )
         return record_of(message, ended.response, logs, ended.times, is_timeout=ended.is_timeout)
 
-    async def _settle(self, message: ActivationMessage, activation: Activation, *, has_started: bool = False) -> None:
+    async def _settle(self, message: ActivationMessage, activation: Activation, *, is_over: bool = False) -> None:
         """Store the record, then tell who waits.
 
-        When the platform stops, what has not started and is in the journal stays there: it runs at the next start.
+        When the platform stops, what is in the journal and not over, as it has not started, stays there: it runs at the
+        next start.
         """
-        is_left = self._is_closing and message.is_journaled and not has_started
+        is_left = self._is_closing and message.is_journaled and not is_over
         try:
             if message.is_stored and not is_left:
                 await self._keeper.keep(stored(activation), is_journaled=message.is_journaled)

@@ -166,8 +166,8 @@ class Sandbox(Protocol):
         """Bound the output kept of a run until its `take_logs`; what exceeds it is read and dropped."""
         ...
 
-    def take_logs(self, number: int = 0) -> Logs:
-        """All output of a run written so far and not yet taken.
+    def take_logs(self, number: int = 0, *, goes_on: bool = False) -> Logs:
+        """All output of a run written so far and not yet taken; to be asked once more, at its end, if it `goes_on`.
 
         What was written before a reply is there once the reply is. Where runs
         overlap, what cannot be told to be of one of them is of the one that was limited first.

@@ -56,8 +56,8 @@ class Kept:
         """Whether all that is printed is of this run."""
         return True
 
-    def take(self, number: int) -> Logs:
-        """What was kept, by the time it was read."""
+    def take(self, number: int, *, goes_on: bool = False) -> Logs:
+        """What was kept, by the time it was read. goes_on: whether the run has not ended, and may print more."""
         if not self._lines:
             return _ALL_OF_NOTHING if self.is_full else _NOTHING
         lines, self._lines = self._lines, []
@@ -115,7 +115,9 @@ class KeptByRun:
     def is_alone(self, number: int) -> bool:
         return len(self._runs) == 1
 
-    def take(self, number: int) -> Logs:
+    def take(self, number: int, *, goes_on: bool = False) -> Logs:
+        if goes_on and (running := self._runs.get(number)):
+            return running.take(number)
         kept = self._runs.pop(number, None)
         if kept is None:
             return self._between.take(number)

@@ -51,14 +51,14 @@ class Output:
                 if not self._read(stream):
                     break
 
-    def take(self, number: int) -> Logs:
-        """All that was kept of run `number`, which has ended, in the order it was read."""
+    def take(self, number: int, *, goes_on: bool = False) -> Logs:
+        """All that was kept of run `number`, which has ended unless it `goes_on`, in the order it was read."""
         self.drain()
         for stream in self._streams:
             if stream.partial and self._kept.is_alone(number):
                 self._kept.keep(stream.name, bytes(stream.partial), time.time_ns())
                 stream.partial.clear()
-        return self._kept.take(number)
+        return self._kept.take(number, goes_on=goes_on)
 
     def close(self) -> None:
         """Stop reading and give the pipes back."""

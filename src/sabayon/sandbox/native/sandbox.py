@@ -126,8 +126,8 @@ class NativeSandbox:
     def limit_logs(self, limit_bytes: int, number: int = 0) -> None:
         self._output.limit(limit_bytes, number)
 
-    def take_logs(self, number: int = 0) -> Logs:
-        return self._output.take(number)
+    def take_logs(self, number: int = 0, *, goes_on: bool = False) -> Logs:
+        return self._output.take(number, goes_on=goes_on)
 
     async def suspend(self) -> None:
         self._freeze(is_frozen=True)
