@@ -12,6 +12,7 @@ from msgspec import Raw
 from sabayon.bus.base import ActivationMessage
 from sabayon.entity.activation import Activation, Outcome, Response, cancelled, cancelled_response, stored
 from sabayon.entity.parameters import parameter
+from sabayon.errors import NotNow
 from sabayon.store.base import Activations
 
 Script = Callable[[Any], Any]
@@ -32,6 +33,7 @@ class ScriptedBus:
     def __init__(self, activations: Activations, start_ms: int) -> None:
         self.scripts: dict[str, Any] = {}
         self.messages: list[ActivationMessage] = []
+        self.refusal: NotNow | None = None
         self._stops: dict[str, tuple[str, asyncio.Event]] = {}
         self._activations = activations
         self._now_ms = start_ms
@@ -43,11 +45,16 @@ class ScriptedBus:
         return self._now_ms
 
     def dispatch(self, message: ActivationMessage) -> Awaitable[Activation]:
+        self.check()
         self.messages.append(message)
         self._dispatched.set()
         stop = asyncio.Event()
         self._stops[message.activation_id] = message.identity.namespace, stop
         return asyncio.ensure_future(self._run(message, stop))
+
+    def check(self) -> None:
+        if self.refusal:
+            raise self.refusal
 
     async def cancel(self, namespace: str, activation_id: str) -> bool:
         owner, stop = self._stops.get(activation_id, ("", asyncio.Event()))

@@ -32,7 +32,14 @@ ROOMS = {
     "errors": set(),
 }
 ASSEMBLY = {"standalone", "__main__", "admin", "admin_limits", "bootstrap", "doctor", "__init__"}
-DRIVERS = {"sabayon.store.sqlite", "sabayon.store.memory", "sabayon.bus.memory", "sabayon.sandbox.native"}
+DRIVERS = {
+    "sabayon.store.sqlite",
+    "sabayon.store.memory",
+    "sabayon.bus.memory",
+    "sabayon.bus.nats",
+    "sabayon.bus.intake",
+    "sabayon.sandbox.native",
+}
 PURE = (
     "balancer/balancer.py",
     "balancer/controllers.py",
@@ -46,6 +53,12 @@ PURE = (
     "balancer/sharding.py",
     "balancer/trial.py",
     "balancer/warm.py",
+    "bus/census.py",
+    "bus/codec.py",
+    "bus/custody.py",
+    "bus/errands.py",
+    "bus/parcels.py",
+    "bus/subjects.py",
     "doctor/findings.py",
     "doctor/isolation.py",
     "doctor/report.py",

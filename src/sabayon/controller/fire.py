@@ -111,6 +111,7 @@ def fire_record(fire: PendingFire, outcomes: list[RuleOutcome]) -> Activation:
 
 async def _accept(firing: Firing, fire: PendingFire) -> None:
     services = firing.caller.services
+    services.bus.check()
     if firing.caller.is_stored:
         await services.journal.append(fire.activation_id, encode_pending(fire))
     services.running.adopt(fire.activation_id, run_fire(firing, fire))

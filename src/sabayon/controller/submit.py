@@ -51,6 +51,7 @@ async def accept(caller: Caller, invocation: Invocation, on_end: Callable[[], No
 async def _accept(caller: Caller, invocation: Invocation, on_end: Callable[[], None]) -> None:
     is_journaled = caller.is_stored  # without records there is none that could settle the entry
     try:
+        caller.services.bus.check()
         if invocation.is_composite:
             if is_journaled:
                 await _append(caller, invocation, _pending_composite(caller, invocation))
