@@ -223,13 +223,14 @@ class Cluster:
         self.subjects = Subjects(installation)
         self.endings = Endings()
         self.balancer = Balancer("c1")
-        self.controller_link = self._link("c1")
+        self.controller_link = self.link("c1")
         self.chooser = WatchedBalancing(self.balancer)
         self.bus = NatsBus(self.controller_link, self.subjects, "c1", self.chooser, self.endings)
         self.intakes: dict[str, Intake] = {}
         self.links: dict[str, FaultyLink] = {}
 
-    def _link(self, name: str) -> FaultyLink:
+    def link(self, name: str) -> FaultyLink:
+        """A connection, to be started."""
         return FaultyLink(bus_address(self._server.url), name)
 
     async def open(self) -> Cluster:
@@ -239,7 +240,7 @@ class Cluster:
 
     async def add(self, name: str, host: Host, *, started_ms: int = 1) -> Intake:
         """An invoker comes, and is up."""
-        link = self.links[name] = self._link(name)
+        link = self.links[name] = self.link(name)
         intake = self.intakes[name] = Intake(link, self.subjects, name, host, started_ms=started_ms)
         await link.start(5)
         await intake.start()

@@ -19,6 +19,7 @@ import uvloop
 from sabayon.balancer.instructions import State
 from sabayon.bus.chooser import Fate
 from sabayon.bus.codec import Announcement, Beat, Done, Frame, Held, Run, encode
+from sabayon.bus.intake import Intake
 from sabayon.bus.parcels import MARK
 from sabayon.entity.activation import Activation, Outcome
 from sabayon.errors import BusUnavailable, Overloaded
@@ -272,6 +273,31 @@ def test_an_invoker_that_is_started_again_gets_nothing_that_was_for_the_one_befo
     play(test())
 
 
+def test_a_start_of_an_invoker_that_nobody_has_heard_of_gets_nothing_that_was_for_the_one_before(
+    server: NatsServer,
+) -> None:
+    async def test() -> None:
+        one, again = Host(), Host()
+        async with cluster_on(server, i1=one) as cluster:
+            await cluster.remove("i1")
+            link = cluster.link("i1")
+            link.fault = losing(Beat, times=100)
+            intake = Intake(link, cluster.subjects, "i1", again, started_ms=2)
+            await link.start(5)
+            sent = message(is_journaled=True)
+            run = cluster.bus.dispatch(sent)
+            await asyncio.sleep(0.5)  # longer than anything takes
+            assert again.begun == []
+            link.fault = None
+            await intake.start()
+            assert await ended(run) == [Outcome.SUCCESS]
+            assert again.begun == [sent.activation_id]
+            await intake.aclose()
+            await link.aclose()
+
+    play(test())
+
+
 def test_a_server_that_is_restarted_under_load_costs_time_alone(server: NatsServer) -> None:
     async def test() -> None:
         one, two = Host(), Host()
@@ -323,6 +349,25 @@ def test_a_server_that_is_held_up_makes_nobody_be_taken_for_lost(server: NatsSer
             server.hold_up()
             await asyncio.sleep(6)  # longer than the silence after which an invoker is taken for lost
             server.let_go()
+            host.let_go()
+            assert await ended(run) == [Outcome.SUCCESS]
+            assert cluster.endings.fates == {}
+
+    play(test())
+
+
+def test_a_controller_that_hears_nobody_refuses_and_takes_nobody_for_lost(server: NatsServer) -> None:
+    async def test() -> None:
+        host = Host(is_holding=True)
+        async with cluster_on(server, i1=host) as cluster:
+            run = asyncio.ensure_future(cluster.bus.dispatch(message()))
+            await host.has_begun(1)
+            cluster.controller_link.fault = lambda _: 0
+            cluster.links["i1"].fault = lambda _: 0
+            await asyncio.sleep(6)  # longer than the silence after which an invoker is taken for lost
+            with pytest.raises(BusUnavailable):
+                cluster.bus.dispatch(message())
+            cluster.controller_link.fault = cluster.links["i1"].fault = None
             host.let_go()
             assert await ended(run) == [Outcome.SUCCESS]
             assert cluster.endings.fates == {}
