@@ -33,11 +33,15 @@ async def prepare(caller: Caller, name: EntityName, payload: Payload, accepted_m
 def start(caller: Caller, invocation: Invocation, on_end: Callable[[], None]) -> asyncio.Future[Activation]:
     """Have `invocation` run for a caller who waits: the finished activation, its record stored.
 
-    `on_end` is called once, when it is over; not when this raises.
+    `on_end` is called once, when it is over or when this raises, which is NotNow.
     """
     if invocation.is_composite:
         return _conduct(caller, invocation, on_end, settles=False)
-    return _dispatch(caller, message_of(caller, invocation, blocking=True), on_end)
+    try:
+        return _dispatch(caller, message_of(caller, invocation, blocking=True), on_end)
+    except BaseException:
+        on_end()
+        raise
 
 
 async def accept(caller: Caller, invocation: Invocation, on_end: Callable[[], None]) -> None:
