@@ -179,7 +179,7 @@ class WatchedBalancing(Balancing):
     """Says when something has happened to the invokers. sent_to: who was chosen, in order."""
 
     def __init__(self, balancer: Balancer) -> None:
-        super().__init__(balancer, time.monotonic)
+        super().__init__(balancer, time.monotonic, lambda kinds: None)
         self.news = asyncio.Event()
         self.sent_to: list[str] = []
 

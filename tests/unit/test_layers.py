@@ -26,12 +26,24 @@ ROOMS = {
     "settings": {"entity"},
     "telemetry": set(),
     "serving": set(),
+    "relay": set(),
     "data_directory": set(),
     "deadlines": set(),
     "messages": set(),
     "errors": set(),
 }
-ASSEMBLY = {"standalone", "__main__", "admin", "admin_limits", "bootstrap", "doctor", "__init__"}
+ASSEMBLY = {
+    "assembly",
+    "standalone",
+    "controller_app",
+    "invoker_app",
+    "__main__",
+    "admin",
+    "admin_limits",
+    "bootstrap",
+    "doctor",
+    "__init__",
+}
 DRIVERS = {
     "sabayon.store.sqlite",
     "sabayon.store.memory",

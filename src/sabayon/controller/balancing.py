@@ -16,11 +16,19 @@ logger = logging.getLogger("sabayon.controller")
 
 
 class Balancing:
-    """See the port `Chooser`. clock: seconds, never going back."""
+    """See the port `Chooser`. clock: seconds, never going back.
 
-    def __init__(self, balancer: Balancer, clock: Callable[[], float]) -> None:
+    on_kinds: called with all kinds that invokers have been able to run, when there are more. None is taken back: an
+    invoker that goes may come back, and actions of its kinds are there all the time.
+    """
+
+    def __init__(
+        self, balancer: Balancer, clock: Callable[[], float], on_kinds: Callable[[frozenset[str]], None]
+    ) -> None:
         self._balancer = balancer
         self._clock = clock
+        self._on_kinds = on_kinds
+        self._kinds: frozenset[str] = frozenset()
 
     def choose(self, message: ActivationMessage, number: int, avoid: frozenset[str]) -> str:
         job = Job.of(message, avoid)._replace(id=str(number))
@@ -33,6 +41,9 @@ class Balancing:
         return _orders(self._balancer.finished(str(number), self._clock(), is_fault=is_fault, is_usable=is_usable))
 
     def heard(self, heartbeat: Heartbeat) -> Orders:
+        if not heartbeat.kinds <= self._kinds:
+            self._kinds |= heartbeat.kinds
+            self._on_kinds(self._kinds)
         return _orders(self._balancer.heard(heartbeat, self._clock()))
 
     def heard_controller(self, name: str, *, is_leaving: bool) -> None:

@@ -57,9 +57,9 @@ class Inventory:
     def __getitem__(self, id: int) -> Container:
         return self._containers[id]
 
-    def by_key(self) -> dict[Key, frozenset[int]]:
+    def by_key(self) -> dict[tuple[str, str, int], frozenset[int]]:
         """The ids of those that have been given to an action and will get further jobs of it."""
-        found: dict[Key, set[int]] = {}
+        found: dict[tuple[str, str, int], set[int]] = {}
         for container in self._containers.values():
             if container.key is not None and not container.is_doomed:
                 found.setdefault(container.key, set()).add(container.id)

@@ -83,7 +83,7 @@ class Pool:
         """Containers with jobs."""
         return len(self._inventory) - len(self._idle) - len(self._prewarm)
 
-    def containers(self) -> dict[Key, frozenset[int]]:
+    def containers(self) -> dict[tuple[str, str, int], frozenset[int]]:
         """The ids of the containers of each action, with and without jobs."""
         return self._inventory.by_key()
 

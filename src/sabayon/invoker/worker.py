@@ -114,7 +114,7 @@ class Invoker:
         """Its pool's."""
         return self._memory_mb
 
-    def containers(self) -> dict[Key, frozenset[int]]:
+    def containers(self) -> dict[tuple[str, str, int], frozenset[int]]:
         """The ids of its containers, by the action that they are of."""
         return self._pool.containers()
 
