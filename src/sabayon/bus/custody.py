@@ -65,10 +65,6 @@ class Custody:
         """By controller, the memory limits of what it has here."""
         return dict(self._taken_mb)
 
-    def held(self) -> list[Key]:
-        """Those that have not ended, in the order in which they came."""
-        return list(self._held)
-
     def kept(self) -> list[tuple[Key, bytes]]:
         """Ends that controllers have not confirmed."""
         return [(key, end) for key, end in self._ended.items() if end is not None]

@@ -74,6 +74,7 @@ class Link:
         self._posts: deque[_Post] = deque()
         self._has_posts = asyncio.Event()
         self._is_sent = asyncio.Event()
+        self._is_sent.set()
         self._is_broken = asyncio.Event()
         self._client: Client | None = None
         self._task: asyncio.Task[None] | None = None
@@ -140,6 +141,8 @@ class Link:
                 await self._use(client)
             except (NatsError, OSError, TimeoutError) as error:
                 self._tell(server, error)
+            except Exception:  # the supervisor: a defect of one connection must not be the last of all
+                logger.exception("the connection to the bus failed")
             finally:
                 self._became_down()
                 await _close(client)
