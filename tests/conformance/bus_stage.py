@@ -218,14 +218,14 @@ class FaultyLink(Link):
 class Cluster:
     """One controller and some invokers, each with a connection of its own to `server`."""
 
-    def __init__(self, server: NatsServer, installation: str = "test") -> None:
+    def __init__(self, server: NatsServer, installation: str = "test", name: str = "c1") -> None:
         self._server = server
         self.subjects = Subjects(installation)
         self.endings = Endings()
-        self.balancer = Balancer("c1")
-        self.controller_link = self.link("c1")
+        self.balancer = Balancer(name)
+        self.controller_link = self.link(name)
         self.chooser = WatchedBalancing(self.balancer)
-        self.bus = NatsBus(self.controller_link, self.subjects, "c1", self.chooser, self.endings)
+        self.bus = NatsBus(self.controller_link, self.subjects, name, self.chooser, self.endings)
         self.intakes: dict[str, Intake] = {}
         self.links: dict[str, FaultyLink] = {}
 

@@ -401,6 +401,30 @@ def test_two_installations_on_one_server_do_not_hear_each_other(server: NatsServ
     play(test())
 
 
+def test_controllers_count_each_other_and_any_can_cancel_what_another_has_dispatched(server: NatsServer) -> None:
+    async def test() -> None:
+        host = Host(is_holding=True)
+        async with cluster_on(server, i1=host) as first:
+            second = await Cluster(server, name="c2").open()
+            await second.until("i1", State.UP)
+            sent = message()
+            runs = [
+                asyncio.ensure_future(first.bus.dispatch(sent)),
+                asyncio.ensure_future(second.bus.dispatch(message())),
+            ]
+            await host.has_begun(2)
+            assert (first.bus.controllers, second.bus.controllers) == (2, 2)
+            assert await second.bus.cancel("acme", sent.activation_id)
+            assert (await runs[0]).is_cancelled
+            host.let_go()
+            assert await ended(runs[1]) == [Outcome.SUCCESS]
+            await second.aclose()
+            await asyncio.sleep(0.1)  # for its farewell
+            assert first.bus.controllers == 1
+
+    play(test())
+
+
 def test_garbage_is_ignored_and_told_once(server: NatsServer, caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         async with cluster_on(server, i1=Host()) as cluster:

@@ -54,6 +54,9 @@ invoker is taken for lost."""
 MOST_WAITING: Final = 256
 """How many may wait for an invoker before nothing more is promised."""
 
+GONE_AFTER_S: Final = 10.0
+"""Silence of a controller."""
+
 FAREWELL_S: Final = 1.0
 
 
@@ -70,6 +73,7 @@ class NatsBus:
         self._errands = Errands()
         self._futures: dict[Errand, asyncio.Future[Activation]] = {}
         self._started_ms: dict[str, int] = {}
+        self._peers: dict[str, float] = {}
         self._inquiries = Inquiries(self._loop)
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticker: asyncio.Task[None] | None = None
@@ -92,6 +96,12 @@ class NatsBus:
     def is_away(self) -> bool:
         """Whether nobody can be reached now."""
         return not self._link.is_up or self._loop.time() - self._heard_at > DEAF_AFTER_S
+
+    @property
+    def controllers(self) -> int:
+        """How many controllers there are, this one included, by what they say."""
+        gone_at = self._loop.time() - GONE_AFTER_S
+        return 1 + sum(heard_at > gone_at for name, heard_at in self._peers.items() if name != self._controller)
 
     def check(self) -> None:
         """Raises BusUnavailable, Overloaded: nothing more should be promised now."""
@@ -228,8 +238,12 @@ class NatsBus:
 
     def _on_announcement(self, controller: str, *, is_leaving: bool) -> None:
         self._chooser.heard_controller(controller, is_leaving=is_leaving)
+        now = self._loop.time()
+        if is_leaving:
+            self._peers.pop(controller, None)
+        else:
+            self._peers[controller] = now
         if controller == self._controller:
-            now = self._loop.time()
             if (silence_s := now - self._heard_at) > DEAF_AFTER_S:
                 self._chooser.was_deaf(silence_s)
                 self._ask(of_all=True)
