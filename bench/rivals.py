@@ -18,7 +18,7 @@ from typing import NamedTuple
 from bench import docker
 from bench.load import Load, measure
 from bench.stage import BODY
-from sabayon.standalone import NICENESS
+from sabayon.assembly import NICENESS
 
 NODEJS_FRAMEWORK = Path(__file__).parent / "nodejs" / "node_modules" / "@google-cloud" / "functions-framework"
 CLIENTS = 32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,46 @@ def up(config: Path | None, **flags: Any) -> None:
 
     settings = load_settings(flags, os.environ, config)
     sys.exit(serve(settings))
+
+
+def on_bus(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every component that other hosts have as well."""
+    for option in (
+        click.option("--config", type=click.Path(path_type=Path), help="settings file (TOML)"),
+        click.option("--log-level", help="debug, info, warning or error  [default: info]"),
+        click.option("--data-dir", type=click.Path(path_type=Path), help="where this process keeps what is its own"),
+        click.option("--store", metavar="URL", help="postgresql://… of the database that all processes share"),
+        click.option("--installation", metavar="NAME", help="which installation on the bus  [default: main]"),
+        click.option("--bus", metavar="URL", help="nats://HOST:PORT of the bus, several with commas"),
+    ):
+        function = option(function)
+    return function
+
+
+@cli.command()
+@click.option("--host", help="address to listen on  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="port to listen on, 0 for a free one  [default: 3233]")
+@click.option("--guest-key", metavar="UUID:KEY", help="key of the namespace guest, instead of a random one")
+@on_bus
+def controller(config: Path | None, **flags: Any) -> None:
+    """Start a controller: the API, for actions that run on invokers; Ctrl-C stops it."""
+    from sabayon.assembly import run
+    from sabayon.controller_app import Controller
+
+    sys.exit(run(load_settings(flags, os.environ, config), Controller))
+
+
+@cli.command()
+@click.option("--name", help="name of this invoker, the same after each start  [default: the host's]")
+@click.option("--api", metavar="URL", help="http://HOST:PORT where actions reach the API  [default: nowhere]")
+@click.option("--pool-memory-mb", type=int, help="memory limits of all containers  [default: half the machine's]")
+@on_bus
+def invoker(config: Path | None, **flags: Any) -> None:
+    """Start an invoker, which runs actions for controllers; Ctrl-C drains it."""
+    from sabayon.assembly import run
+    from sabayon.invoker_app import InvokerHost
+
+    sys.exit(run(load_settings(flags, os.environ, config), InvokerHost))
 
 
 @cli.command()

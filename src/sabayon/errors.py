@@ -6,6 +6,9 @@ SabayonError
 ├── Conflict                 two writers met; the caller may read again and retry
 ├── Corrupt                  a stored document cannot be read
 ├── StoreUnavailable         nothing can be stored or read now; later it may work
+├── NotNow                   nothing more is taken on now; becomes a 503 that says when to come again
+│   ├── BusUnavailable       the invokers cannot be reached
+│   └── Overloaded           they have as much as may wait there
 └── sandbox.base             SandboxDied, SandboxTimeout, SandboxUnavailable
 """
 
@@ -43,3 +46,19 @@ class Corrupt(SabayonError):
 
 class StoreUnavailable(SabayonError):
     """The store does not work now, its disk is full for instance. Nothing was changed; later it may work."""
+
+
+class NotNow(SabayonError):
+    """Nothing was begun. retry_after_s: when it makes sense to ask again."""
+
+    def __init__(self, text: str, retry_after_s: int = 1) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+
+
+class BusUnavailable(NotNow):
+    """The connection to the bus is lost, and is being made again."""
+
+
+class Overloaded(NotNow):
+    """No invoker may be given more, or none is up."""

@@ -92,6 +92,7 @@ NO_RESOURCES = "Failed to provision resources to run the action."
 ACTION_REMOVED = "Action could not be found or may have been deleted."
 ACTION_CHANGED = "Action version is not compatible and cannot be invoked."
 ACTION_NOT_FETCHED = "Action could not be fetched."
+INVOKER_LOST = "The invoker that ran the action was lost before it could say how it ended."
 INTERRUPTED = "The platform stopped before the action finished."
 CANCELLED = "The activation was cancelled."
 

@@ -12,22 +12,24 @@ Parts start in the order of `_start` and stop in the reverse, each after what de
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
 import logging
-import os
-import resource
-import signal
-import socket
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
-import uvloop
-
 from sabayon import data_directory
+from sabayon.assembly import (
+    StopSignals,
+    api_address,
+    collect_rarely,
+    home,
+    invoker_settings,
+    now_ms,
+    run,
+    start_driver,
+)
 from sabayon.bootstrap import ensure_namespaces
 from sabayon.bus.memory import MemoryBus
 from sabayon.catalog.install import install_catalog
@@ -38,32 +40,16 @@ from sabayon.controller.pruning import prune_for_ever
 from sabayon.controller.services import Services
 from sabayon.delivery.agenda import Agenda
 from sabayon.delivery.settling import Settler
-from sabayon.entity.limits import MB
 from sabayon.entity.manifest import manifest_of
-from sabayon.errors import OperatorError
-from sabayon.invoker.stem_cells import stem_cells_of
 from sabayon.invoker.worker import Invoker
 from sabayon.provider.alarms.app import AlarmsProvider, Policy
-from sabayon.sandbox.base import Egress, SandboxDriver, SandboxUnavailable
-from sabayon.sandbox.native.driver import NativeDriver
+from sabayon.sandbox.base import SandboxDriver
 from sabayon.serving import ASGIApp, HttpServer, bind
-from sabayon.settings import Settings, machine_memory_mb
+from sabayon.settings import Settings
 from sabayon.store.retention import retention
 from sabayon.stores import open_store
-from sabayon.telemetry import configure_logging
 
 logger = logging.getLogger("sabayon")
-
-GARBAGE_THRESHOLD: Final = 50_000
-"""New objects that stay before the youngest are looked through; Python's 700 come with every other request."""
-
-FILES_OF_A_CONTAINER: Final = 6
-"""Five of its sandbox, and one for a connection to the API or while it is replaced."""
-
-FILES_FOR_CLIENTS: Final = 2048
-
-NICENESS: Final = -10
-"""Of the platform; what it runs has that with which it was started, 0 at least."""
 
 _OWN_API_S: Final = 30.0
 """How long the platform waits for an answer of its own API before it takes it for lost."""
@@ -74,82 +60,13 @@ _LAST_ANSWERS_S: Final = 1.0
 
 def serve(settings: Settings) -> int:
     """Run the platform until it is told to stop; the exit code. Raises OperatorError when it cannot start."""
-    configure_logging(settings.log_level)
-    _allow_many_open_files()
-    niceness = _go_before_actions()
-    return uvloop.run(_serve(settings, niceness))
-
-
-def _allow_many_open_files() -> None:
-    """The usual bound is for programs that use select(2)."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _most_containers() -> int:
-    """How many the open files of this process suffice for, with some left for clients."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, (limit - min(FILES_FOR_CLIENTS, limit // 2)) // FILES_OF_A_CONTAINER)
-
-
-def _go_before_actions() -> int:
-    """The one process that serves everybody must not wait for its turn behind what one action computes.
-
-    The niceness that is left for actions. Without the right to go before them, the kernel treats all alike.
-    """
-    found = os.getpriority(os.PRIO_PROCESS, 0)
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, min(NICENESS, found))
-    return max(0, found)
-
-
-async def _serve(settings: Settings, niceness: int) -> int:
-    stop = _StopSignals()
-    async with AsyncExitStack() as stack:
-        platform = Standalone(settings, stop, niceness)
-        if await _finished_before(platform.start(stack), stop.first):
-            print(platform.ready_line, flush=True)
-            await stop.first.wait()
-            logger.info("stopping: running activations have %g s to finish", settings.drain_s)
-    return 0
-
-
-def _folder(setting: str) -> Path | None:
-    return Path(setting).expanduser().absolute() if setting else None
-
-
-async def _finished_before(work: Coroutine[Any, Any, None], event: asyncio.Event) -> bool:
-    """Whether `work` was done before `event` was set; if not, it has been cancelled. Raises what `work` raises."""
-    working = asyncio.create_task(work)
-    waiting = asyncio.create_task(event.wait())
-    await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    working.cancel()
-    try:
-        await working
-    except asyncio.CancelledError:
-        return False
-    return True
-
-
-class _StopSignals:
-    """SIGINT and SIGTERM: the first asks to stop, the second not to wait for what is running."""
-
-    def __init__(self) -> None:
-        self.first = asyncio.Event()
-        self.second = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._on_signal)
-
-    def _on_signal(self) -> None:
-        (self.second if self.first.is_set() else self.first).set()
+    return run(settings, Standalone)
 
 
 class Standalone:
     """The assembly: the one place that knows every concrete driver."""
 
-    def __init__(self, settings: Settings, stop: _StopSignals, niceness: int) -> None:
+    def __init__(self, settings: Settings, stop: StopSignals, niceness: int) -> None:
         self._settings = settings
         self._niceness = niceness
         self._stop = stop
@@ -167,15 +84,17 @@ class Standalone:
         if not data_directory.has_room(settings.data_dir):
             logger.warning("there is no room on the disk of %s: changes will be refused", settings.data_dir)
         guest, system = await ensure_namespaces(store.identities, settings.guest_key)
-        api_host = _api_host(sock)
-        properties = data_directory.write_wskprops(settings.data_dir, api_host, guest.auth_key, _home())
+        api_host = api_address(sock)
+        properties = data_directory.write_wskprops(settings.data_dir, api_host, guest.auth_key, home())
 
         router = _Router()
         server = HttpServer(router, drain_s=settings.drain_s + 2)
-        driver = await self._start_driver(stack, server, sock.getsockname()[1])
+        driver = await start_driver(
+            stack, settings, server.listen, api_port=sock.getsockname()[1], niceness=self._niceness
+        )
         agenda = Agenda()
-        settler = Settler(store.activations, store.journal, agenda, _now_ms)
-        invoker = Invoker(driver, store.artifacts, settler, **self._invoker_settings(driver))
+        settler = Settler(store.activations, store.journal, agenda, now_ms)
+        invoker = Invoker(driver, store.artifacts, settler, **invoker_settings(settings, driver))
         stack.push_async_callback(invoker.aclose)
         await invoker.start()
 
@@ -191,7 +110,7 @@ class Standalone:
             agenda=agenda,
             manifest=manifest_of(driver.kinds),
             limits=settings.system_limits(),
-            now_ms=_now_ms,
+            now_ms=now_ms,
             is_execute_only=settings.shared_packages_execute_only,
             most_in_flight=settings.accepted_in_flight,
         )
@@ -205,53 +124,13 @@ class Standalone:
         stack.push_async_callback(self._drain, server, invoker, services)
         stack.push_async_callback(deliverer.aclose)
         await server.start(sock)
-        pruning = asyncio.create_task(prune_for_ever(store.keys, _now_ms), name="key pruning")
+        pruning = asyncio.create_task(prune_for_ever(store.keys, now_ms), name="key pruning")
         stack.callback(pruning.cancel)
         await asyncio.to_thread(install_catalog, client)
         stack.push_async_callback(provider.aclose)
         await provider.start()
         self.ready_line = _ready_line(api_host, driver, properties)
-        _collect_rarely()
-
-    async def _start_driver(self, stack: AsyncExitStack, server: HttpServer, port: int) -> SandboxDriver:
-        settings = self._settings
-        if settings.sandbox != "native":
-            raise OperatorError(f"there is no sandbox {settings.sandbox!r}; choose native")
-        limits = settings.system_limits()
-        driver = NativeDriver(
-            api_port=port,
-            serve_api=server.listen,
-            result_limit_bytes=max(limits.payload_bytes, limits.truncation_bytes),
-            egress=Egress(settings.egress),
-            dependency_sets=_folder(settings.dependency_sets),
-            code_cache_bytes=settings.code_cache_mb * MB,
-            niceness=self._niceness,
-        )
-        stack.push_async_callback(driver.aclose)
-        try:
-            await driver.start()
-        except SandboxUnavailable as error:
-            raise OperatorError(f"cannot isolate actions on this machine: {error}") from error
-        if not any(kind.startswith("nodejs:") for kind in driver.kinds):
-            logger.warning("Node.js actions cannot run: there is no `node` on the PATH of this process")
-        return driver
-
-    def _invoker_settings(self, driver: SandboxDriver) -> dict[str, Any]:
-        settings = self._settings
-        return {
-            "memory_mb": settings.pool_memory_mb or machine_memory_mb() // 2,
-            "keep_alive_s": settings.keep_alive_s,
-            "pause_grace_s": settings.pause_grace_s,
-            "stem_cells": stem_cells_of(
-                settings.stem_cell_classes,
-                settings.stem_cells,
-                driver.kinds,
-                settings.system_limits().memory_mb,
-                driver.egress,
-            ),
-            "limits": settings.system_limits(),
-            "most_containers": _most_containers(),
-        }
+        collect_rarely()
 
     async def _drain(self, server: HttpServer, invoker: Invoker, services: Services) -> None:
         """Stop accepting; give running activations their time, unless a second signal says otherwise."""
@@ -293,29 +172,6 @@ class _Router:
             if path.startswith(prefix):
                 return app(scope, receive, send)
         raise NotImplementedError(f"nothing is mounted at {path}")
-
-
-def _collect_rarely() -> None:
-    """What is here at the end of the start stays. Requests make no cycles of note, so looking for them can wait."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD)
-
-
-def _api_host(sock: socket.socket) -> str:
-    """The address that clients on this machine use."""
-    host, port = sock.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{host}:{port}"
-
-
-def _home() -> Path | None:
-    home = os.environ.get("HOME")
-    return Path(home) if home else None
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _ready_line(api_host: str, driver: SandboxDriver, properties: Path) -> str:

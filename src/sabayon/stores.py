@@ -52,16 +52,17 @@ class Store(Protocol):
         ...
 
 
-async def open_store(url: str, data_dir: Path, *, is_alone: bool) -> Store:
+async def open_store(url: str, data_dir: Path, *, is_alone: bool, holder: str = "") -> Store:
     """Open or make it. Raises OperatorError.
 
     url: of a PostgreSQL database, or empty for SQLite. is_alone: no other process uses it, as is always so with SQLite.
+    holder: as whom this process has entries of the journal in hand; a name of its own if empty.
     """
     if not url:
         return await sqlite.SqliteStore.open(data_dir / data_directory.DATABASE)
     from sabayon.store.postgres import PostgresStore  # who has no use for it need not wait for its driver
 
-    return await PostgresStore.open(url, data_dir=data_dir, is_alone=is_alone)
+    return await PostgresStore.open(url, data_dir=data_dir, is_alone=is_alone, holder=holder)
 
 
 @contextlib.asynccontextmanager

@@ -15,6 +15,7 @@ from sabayon.delivery.pending import PendingAction
 from sabayon.delivery.settling import Settler
 from sabayon.entity.activation import Activation, Outcome, Response, cancelled, cancelled_response
 from sabayon.entity.parameters import parameter
+from sabayon.errors import NotNow
 
 Script = Callable[[Any], Any]
 DURATION_MS = 7
@@ -36,6 +37,7 @@ class ScriptedBus:
     def __init__(self, start_ms: int) -> None:
         self.scripts: dict[str, Any] = {}
         self.messages: list[ActivationMessage] = []
+        self.refusal: NotNow | None = None
         self._stops: dict[str, tuple[str, asyncio.Event]] = {}
         self._now_ms = start_ms
         self._dispatched = asyncio.Event()
@@ -50,11 +52,16 @@ class ScriptedBus:
         self._now_ms += ms
 
     def dispatch(self, message: ActivationMessage) -> Awaitable[Activation]:
+        self.check()
         self.messages.append(message)
         self._dispatched.set()
         stop = asyncio.Event()
         self._stops[message.activation_id] = message.identity.namespace, stop
         return asyncio.ensure_future(self._run(message, stop))
+
+    def check(self) -> None:
+        if self.refusal:
+            raise self.refusal
 
     async def cancel(self, namespace: str, activation_id: str) -> bool:
         owner, stop = self._stops.get(activation_id, ("", asyncio.Event()))

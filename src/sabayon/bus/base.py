@@ -56,12 +56,17 @@ class Bus(Protocol):
     """Carries messages to an invoker and completions back."""
 
     def dispatch(self, message: ActivationMessage) -> Awaitable[Activation]:
-        """Have the message run. The result is the finished activation, logs included, its record already stored.
+        """Have the message run. The result is the finished activation, its record already stored; perhaps without logs.
 
         Of a journaled one the result may be that of an attempt after which it waits in the journal for another.
-        Never raises for what happens to the action: every failure is an activation with its
-        response class. Cancelling the returned awaitable does not cancel the run: `cancel` does.
+        Raises BusUnavailable or Overloaded, at once, when it cannot be taken on now; never for what is journaled or
+        part of something else, which waits. Never raises for what happens to the action: every failure is an
+        activation with its response class. Cancelling the returned awaitable does not cancel the run: `cancel` does.
         """
+        ...
+
+    def check(self) -> None:
+        """Raises BusUnavailable, Overloaded: nothing more should be promised now. To be asked before the journal is."""
         ...
 
     def cancel(self, namespace: str, activation_id: str) -> Awaitable[bool]:

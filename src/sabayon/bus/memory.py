@@ -22,5 +22,8 @@ class MemoryBus:
     def dispatch(self, message: ActivationMessage) -> Awaitable[Activation]:
         return self._accept(message)
 
+    def check(self) -> None:
+        """One process has no bus that could be away."""
+
     async def cancel(self, namespace: str, activation_id: str) -> bool:
         return self._cancel(namespace, activation_id)

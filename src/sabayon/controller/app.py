@@ -43,7 +43,7 @@ from sabayon.controller.throttle import Throttle
 from sabayon.controller.transport import PlainAnswer, Receive, Send, read_body, send_response
 from sabayon.entity.identity import Identity
 from sabayon.entity.limits import EffectiveLimits, effective_limits
-from sabayon.errors import Conflict, Corrupt, Rejection, StoreUnavailable
+from sabayon.errors import Conflict, Corrupt, NotNow, Rejection, StoreUnavailable
 
 MAX_URI_BYTES: Final = 8192
 USUAL_URI_BYTES: Final = 512
@@ -247,6 +247,7 @@ def _failure(error: Exception, transaction_id: str) -> Response:
         raise error
     if isinstance(error, msgspec.DecodeError | RecursionError):
         raise malformed(str(error)) from error
+    retry_after_s = 1
     if isinstance(error, Conflict):
         status, text = 409, messages.CONCURRENT_MODIFICATION
     elif isinstance(error, Corrupt):
@@ -255,10 +256,13 @@ def _failure(error: Exception, transaction_id: str) -> Response:
     elif isinstance(error, StoreUnavailable):
         logger.error("tx=%s: %s", transaction_id, error)
         status, text = 503, messages.UNAVAILABLE
+    elif isinstance(error, NotNow):
+        logger.warning("tx=%s: refused: %s", transaction_id, error)
+        status, text, retry_after_s = 503, messages.UNAVAILABLE, error.retry_after_s
     else:
         logger.error("tx=%s: unexpected failure", transaction_id, exc_info=error)
         status, text = 500, messages.INTERNAL_ERROR
-    headers = _retry_after(1 if status == 503 else None)
+    headers = _retry_after(retry_after_s if status == 503 else None)
     return error_response(status, text, transaction_id, headers, has_cors=True)
 
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Final
 
@@ -52,10 +53,15 @@ RETRY_S: Final = 0.5
 
 
 class Deliverer:
-    """Runs what waits in the journal when it is due."""
+    """Runs what waits in the journal when it is due.
 
-    def __init__(self, services: Services) -> None:
+    others: the names of those who share the journal and are there now, None while that is not known. Without it nobody
+    else does, and all that was in somebody's hands at the start is free.
+    """
+
+    def __init__(self, services: Services, others: Callable[[], Collection[str] | None] | None = None) -> None:
         self._services = services
+        self._others = others
         self._under_way: Counter[str] = Counter()
         self._task: asyncio.Task[None] | None = None
         self._is_released = False
@@ -94,9 +100,11 @@ class Deliverer:
                 await self._services.agenda.wait(self._next_due, self._services.now_ms())
 
     async def _release(self) -> None:
-        if not self._is_released:
-            await self._services.journal.release()
-            self._is_released = True
+        """Once where nobody else is; else again and again, for the others may die at any time."""
+        alive = () if self._others is None else self._others()
+        if not self._is_released and alive is not None:
+            await self._services.journal.release(alive)
+            self._is_released = self._others is None
 
     async def _take_what_is_due(self) -> None:
         """Take up what there is room for, and see when the next is due."""

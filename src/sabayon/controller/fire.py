@@ -148,6 +148,7 @@ def fire_record(fire: PendingFire, outcomes: list[RuleOutcome]) -> Activation:
 async def _accept(firing: Firing, fire: PendingFire, claim: Claim | None) -> Claim | None:
     """Take it on for good, unless an earlier claim has its key, which is the result then."""
     services = firing.caller.services
+    services.bus.check()
     if firing.caller.is_stored and (earlier := await append_entry(services, fire, claim)):
         return earlier
     services.running.adopt(fire.activation_id, _run_accepted(firing, fire))

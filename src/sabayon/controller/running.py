@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from sabayon.deadlines import Deadlines
+from sabayon.errors import NotNow
 
 T = TypeVar("T")
 
@@ -48,7 +49,8 @@ class Running:
             on_end()
             if self._work.get(activation_id) is future:
                 del self._work[activation_id]
-            if not future.cancelled() and (error := future.exception()):
+            error = None if future.cancelled() else future.exception()
+            if error is not None and not isinstance(error, NotNow):  # of that the one who waits is told
                 logger.error("activation %s has no end: %s", activation_id, error, exc_info=error)
 
         future.add_done_callback(ended)

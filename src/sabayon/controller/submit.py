@@ -35,11 +35,15 @@ async def prepare(caller: Caller, name: EntityName, payload: Payload, accepted_m
 def start(caller: Caller, invocation: Invocation, on_end: Callable[[], None]) -> asyncio.Future[Activation]:
     """Have `invocation` run for a caller who waits: the finished activation, its record stored.
 
-    `on_end` is called once, when it is over; not when this raises.
+    `on_end` is called once, when it is over or when this raises, which is NotNow.
     """
     if invocation.is_composite:
         return _conduct(caller, invocation, on_end, None)
-    return _dispatch(caller, message_of(caller, invocation, blocking=True), on_end)
+    try:
+        return _dispatch(caller, message_of(caller, invocation, blocking=True), on_end)
+    except BaseException:
+        on_end()
+        raise
 
 
 async def accept(
@@ -67,6 +71,7 @@ async def _accept(
     is_journaled = caller.is_stored  # without records there is none that could settle the entry
     work: PendingActivation
     try:
+        caller.services.bus.check()
         if invocation.is_composite:
             work = _pending_composite(caller, invocation)
         else:

@@ -12,9 +12,10 @@ LONGEST_S: Final = 30.0
 
 
 class Agenda:
-    """Wakes the one who waits for what is due."""
+    """Wakes the one who waits for what is due. longest_s: after so long it is woken anyway."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest_s: float = LONGEST_S) -> None:
+        self._longest_s = longest_s
         self._called = asyncio.Event()
         self._awaited_ms: float = math.inf
 
@@ -30,7 +31,7 @@ class Agenda:
     async def wait(self, due_ms: int | None, now_ms: int) -> None:
         """Until `due_ms`, or until something is expected before that, or something has been since the last wait."""
         self._awaited_ms = math.inf if due_ms is None else due_ms
-        delay_s = min(LONGEST_S, max(0.0, (self._awaited_ms - now_ms) / 1000))
+        delay_s = min(self._longest_s, max(0.0, (self._awaited_ms - now_ms) / 1000))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay_s):
                 await self._called.wait()

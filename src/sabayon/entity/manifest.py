@@ -30,6 +30,11 @@ class Manifest(msgspec.Struct, frozen=True):
     def __iter__(self) -> Iterator[Runtime]:
         return (runtime for family in self.families.values() for runtime in family)
 
+    def learn(self, kinds: Iterable[str]) -> None:
+        """Be the manifest of what can run `kinds`: hosts have come or gone."""
+        self.families.clear()
+        self.families.update(manifest_of(kinds).families)
+
     def find(self, kind: str) -> Runtime | None:
         """The runtime of a concrete kind or of `<family>:default`; a bare family is no kind."""
         family, _, version = kind.partition(":")

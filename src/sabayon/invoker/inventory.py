@@ -57,6 +57,14 @@ class Inventory:
     def __getitem__(self, id: int) -> Container:
         return self._containers[id]
 
+    def by_key(self) -> dict[tuple[str, str, int], frozenset[int]]:
+        """The ids of those that have been given to an action and will get further jobs of it."""
+        found: dict[tuple[str, str, int], set[int]] = {}
+        for container in self._containers.values():
+            if container.key is not None and not container.is_doomed:
+                found.setdefault(container.key, set()).add(container.id)
+        return {key: frozenset(ids) for key, ids in found.items()}
+
     def find(self, id: int) -> Container | None:
         """None for one that is not there any more."""
         return self._containers.get(id)

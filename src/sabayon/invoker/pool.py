@@ -83,6 +83,10 @@ class Pool:
         """Containers with jobs."""
         return len(self._inventory) - len(self._idle) - len(self._prewarm)
 
+    def containers(self) -> dict[tuple[str, str, int], frozenset[int]]:
+        """The ids of the containers of each action, with and without jobs."""
+        return self._inventory.by_key()
+
     def is_idle(self, container_id: int) -> bool:
         """Whether it is there and has no job."""
         container = self._inventory.find(container_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any, Final, NamedTuple
 
 from sabayon import messages
@@ -26,6 +26,7 @@ from sabayon.invoker.outcome import Limits
 from sabayon.invoker.pool import MOST_CONTAINERS, Pool
 from sabayon.invoker.record import record_of
 from sabayon.invoker.stem_cells import StemCells
+from sabayon.invoker.trial import try_out
 from sabayon.sandbox.base import (
     DependenciesUnusable,
     Egress,
@@ -98,6 +99,24 @@ class Invoker:
         """What is going on now."""
         return Stats(self._pool.busy, self._pool.waiting, self._pool.used_mb, self._memory_mb)
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What it can run."""
+        return frozenset(self._driver.kinds)
+
+    @property
+    def memory_mb(self) -> int:
+        """Its pool's."""
+        return self._memory_mb
+
+    def containers(self) -> dict[tuple[str, str, int], frozenset[int]]:
+        """The ids of its containers, by the action that they are of."""
+        return self._pool.containers()
+
+    def test(self) -> Awaitable[bool]:
+        """Whether a sandbox can be made and run something here. Raises nothing."""
+        return try_out(self._driver)
+
     async def start(self) -> None:
         """Begin to keep stem cells and to look after idle containers."""
         self._carry_out(self._pool.start())
@@ -148,6 +167,23 @@ class Invoker:
         ending = Ending(ended.response.outcome, has_begun=times is not None, is_final=True)
         self._spawn(self._settle(message, cancelled(self._record(message, ended)), ending))
         return True
+
+    def release(self, activation_id: str) -> bool:
+        """Give up an activation that waits for a container, whose future is cancelled; False if it may have begun."""
+        if activation_id not in self._accepted or activation_id in self._placed:
+            return False
+        instructions = self._pool.withdraw(activation_id, time.monotonic())
+        if instructions is None:
+            return False
+        self._carry_out(instructions)
+        self._forget(activation_id).future.cancel()
+        return True
+
+    def _forget(self, activation_id: str) -> _Accepted:
+        accepted = self._accepted.pop(activation_id)
+        if not self._accepted:
+            self._is_idle.set()
+        return accepted
 
     def _refusal(self, message: ActivationMessage, allowed: EffectiveLimits) -> Response | None:
         """Why `message` cannot run on this host at all."""
@@ -274,9 +310,7 @@ class Invoker:
         except SabayonError as error:
             logger.error("the record of activation %s is lost: %s", message.activation_id, error)
         finally:
-            accepted = self._accepted.pop(message.activation_id)
-            if not self._accepted:
-                self._is_idle.set()
+            accepted = self._forget(message.activation_id)
             if not accepted.future.done():
                 accepted.future.set_result(activation)
 

@@ -1,0 +1,143 @@
+"""`sabayon controller`: the API on one host of several. Actions run where invokers are, which the bus leads to.
+
+Controllers are equal, and hold nothing that a restart loses: what lasts is in the store that all share. Parts start in
+the order of `start` and stop in the reverse:
+
+1. socket, store: cheap to refuse
+2. bus: nothing may be accepted before somebody can be asked to run it
+3. what waits in the journal, of earlier runs and of controllers that are no more
+4. HTTP server: from here on requests come in
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+from sabayon import data_directory
+from sabayon.assembly import (
+    BUS_PATIENCE_S,
+    StopSignals,
+    api_address,
+    bus_of,
+    collect_rarely,
+    home,
+    host_name,
+    now_ms,
+    open_shared_store,
+)
+from sabayon.balancer.balancer import Balancer
+from sabayon.bootstrap import ensure_namespaces
+from sabayon.bus.nats import NatsBus
+from sabayon.controller.app import create_app
+from sabayon.controller.balancing import Balancing
+from sabayon.controller.deliverer import Deliverer
+from sabayon.controller.pruning import prune_for_ever
+from sabayon.controller.services import Services
+from sabayon.controller.unfinished import Unfinished
+from sabayon.delivery.agenda import Agenda
+from sabayon.delivery.settling import Settler
+from sabayon.entity.manifest import Manifest
+from sabayon.serving import HttpServer, bind
+from sabayon.settings import Settings
+from sabayon.store.retention import retention
+from sabayon.stores import Store
+
+logger = logging.getLogger("sabayon")
+
+_LOOK_S: Final = 1.0
+"""How often the journal is looked into: invokers and other controllers put work into it and do not say so."""
+
+_LAST_ANSWERS_S: Final = 1.0
+"""After a second signal, for answers that are on their way."""
+
+
+class Controller:
+    """A component. open_store: gives the store, for a process of that name, which closes it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        stop: StopSignals,
+        niceness: int,
+        open_store: Callable[[Settings, str], Awaitable[Store]] = open_shared_store,
+    ) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._open_store = open_store
+        self.ready_line = ""
+        self.api_host = ""
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        """See `Component`."""
+        settings = self._settings
+        stack.enter_context(data_directory.held(settings.data_dir))
+        sock = bind(settings.host, settings.port)
+        stack.callback(sock.close)
+        name = f"{host_name()}-{secrets.token_hex(4)}"
+        link, subjects = bus_of(settings, name)
+        store = await self._open_store(settings, name)
+        stack.push_async_callback(store.aclose)
+        await stack.enter_async_context(retention(store.activations, settings.activation_retention))
+        guest, _ = await ensure_namespaces(store.identities, settings.guest_key)
+        self.api_host = api_address(sock)
+        data_directory.write_wskprops(settings.data_dir, self.api_host, guest.auth_key, home())
+
+        stack.push_async_callback(link.aclose)
+        agenda = Agenda(_LOOK_S)
+        settler = Settler(store.activations, store.journal, agenda, now_ms)
+        manifest = Manifest({})
+        chooser = Balancing(Balancer(name), time.monotonic, manifest.learn)
+        bus = NatsBus(link, subjects, name, chooser, Unfinished(settler, now_ms))
+        stack.push_async_callback(bus.aclose)
+        await link.start(BUS_PATIENCE_S)
+        await bus.start()
+
+        services = Services(
+            artifacts=store.artifacts,
+            activations=store.activations,
+            journal=store.journal,
+            dead_letters=store.dead_letters,
+            keys=store.keys,
+            identities=store.identities,
+            bus=bus,
+            settler=settler,
+            agenda=agenda,
+            manifest=manifest,
+            limits=settings.system_limits(),
+            now_ms=now_ms,
+            is_execute_only=settings.shared_packages_execute_only,
+            most_in_flight=settings.accepted_in_flight,
+        )
+        server = HttpServer(create_app(services, is_access_logged=settings.access_log), drain_s=settings.drain_s + 2)
+        deliverer = Deliverer(services, bus.others)
+        await deliverer.start()
+        stack.push_async_callback(self._drain, server, services, settler)
+        stack.push_async_callback(deliverer.aclose)
+        await server.start(sock)
+        pruning = asyncio.create_task(prune_for_ever(store.keys, now_ms), name="key pruning")
+        stack.callback(pruning.cancel)
+        self.ready_line = f"Sabayon's controller {name} is ready at {self.api_host} · bus: {settings.installation}"
+        collect_rarely()
+
+    async def _drain(self, server: HttpServer, services: Services, settler: Settler) -> None:
+        """Stop accepting; wait for what is under way, unless a second signal says otherwise."""
+        settler.give_up()
+        closing = asyncio.create_task(server.aclose())
+        drain = asyncio.create_task(services.running.drain(self._settings.drain_s))
+        hurry = asyncio.create_task(self._stop.second.wait())
+        await asyncio.wait((drain, hurry), return_when=asyncio.FIRST_COMPLETED)
+        if hurry.done():
+            await asyncio.wait((closing,), timeout=_LAST_ANSWERS_S)
+            server.abandon()
+        for task in (drain, hurry):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await closing
