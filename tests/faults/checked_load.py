@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -42,7 +43,7 @@ class CheckedLoad:
     def __init__(self, numbers: Iterable[int], payload: Callable[[int], dict[str, Any]]) -> None:
         self._numbers = iter(numbers)
         self._payload = payload
-        self._target: Target | None = None
+        self._targets: Iterator[Target] = iter(())
         self._is_up = asyncio.Event()
         self._news = asyncio.Condition()
         self.told: list[Told] = []
@@ -50,13 +51,18 @@ class CheckedLoad:
         self.refused: Counter[int] = Counter()
         self.wrong: list[str] = []
 
-    def aim(self, target: Target | None) -> None:
-        """Send to that platform from now on; None: there is none at present."""
-        self._target = target
-        if target:
+    def aim(self, *targets: Target) -> None:
+        """Send to these from now on, each connection to the next of them; without any there is none at present."""
+        self._targets = itertools.cycle(targets)
+        if targets:
             self._is_up.set()
         else:
             self._is_up.clear()
+
+    @property
+    def accepted(self) -> int:
+        """So far."""
+        return len(self.told)
 
     async def until_told(self, number: int) -> None:
         """Until so many were accepted."""
@@ -73,7 +79,7 @@ class CheckedLoad:
         while (number := next(self._numbers, None)) is not None:
             await self._is_up.wait()
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                async with _connected(self._target) as exchange:
+                async with _connected(next(self._targets, None)) as exchange:
                     while number is not None:
                         number = await self._sent(exchange, number)
             await asyncio.sleep(_BREATH_S)

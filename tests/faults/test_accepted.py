@@ -55,7 +55,7 @@ async def flood(start: Callable[[], Platform], kill: Callable[[], None], load: C
     for accepted in kills:
         load.aim(Target.of(await asyncio.to_thread(start), "told"))
         await load.until_told(accepted)
-        load.aim(None)
+        load.aim()
         await asyncio.to_thread(kill)
     load.aim(Target.of(await asyncio.to_thread(start), "told"))
     await running_load
@@ -84,12 +84,12 @@ class Lives:
         self._life.__exit__(None, None, None)
 
 
-def await_records(platform: Platform, told: list[Told]) -> None:
+def await_records(platform: Platform, told: list[Told], action: str = "told") -> None:
     """Until all that was accepted has its record, or no more come: the checker says what is missing."""
     counts: list[tuple[float, int]] = [(time.monotonic(), -1)]
 
     def is_over() -> bool:
-        missing = len(unrecorded(told, records(platform, "told")))
+        missing = len(unrecorded(told, records(platform, action)))
         if missing != counts[-1][1]:
             counts.append((time.monotonic(), missing))
         return not missing or time.monotonic() - counts[-1][0] > STILL_S
