@@ -425,6 +425,37 @@ def test_controllers_count_each_other_and_any_can_cancel_what_another_has_dispat
     play(test())
 
 
+def test_what_a_controller_that_died_had_sent_is_not_run_beside_itself(server: NatsServer) -> None:
+    async def test() -> None:
+        host = Host(is_holding=True)
+        async with cluster_on(server, i1=host) as first:
+            second = await Cluster(server, name="c2").open()
+            await second.until("i1", State.UP)
+            sent = message(is_journaled=True)
+            runs = [asyncio.ensure_future(first.bus.dispatch(sent))]
+            await host.has_begun(1)
+            runs.append(asyncio.ensure_future(second.bus.dispatch(sent)))
+            await asyncio.sleep(0.2)  # so that it has come
+            host.let_go()
+            assert await ended(*runs) == [Outcome.SUCCESS] * 2
+            assert host.begun == [sent.activation_id]
+            await second.aclose()
+
+    play(test())
+
+
+def test_an_invoker_forgets_ends_that_controllers_know(server: NatsServer) -> None:
+    async def test() -> None:
+        async with cluster_on(server, i1=Host()) as cluster:
+            await ended(*(cluster.bus.dispatch(message()) for _ in range(20)))
+            assert "0 under way" in repr(cluster.intakes["i1"])
+            assert " 0 bytes of ends kept" not in repr(cluster.intakes["i1"])
+            await asyncio.sleep(0.8)  # controllers tell twice a second
+            assert "0 under way, 0 bytes of ends kept" in repr(cluster.intakes["i1"])
+
+    play(test())
+
+
 def test_garbage_is_ignored_and_told_once(server: NatsServer, caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         async with cluster_on(server, i1=Host()) as cluster:
