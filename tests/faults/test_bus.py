@@ -214,15 +214,13 @@ def test_what_is_sent_to_an_invoker_that_has_just_died_goes_to_another_at_once(s
 
 
 def test_what_an_invoker_had_when_it_was_killed_is_settled(server: NatsServer, tmp_path: Path) -> None:
-    """Of the same three, one is reported, one that is journaled runs elsewhere, and one that waits does so as well."""
-
     async def test(process: Process) -> None:
         two = Host()
         async with cluster_on(server) as cluster:
             await cluster.until("i1", State.UP)
             blocking, journaled = message(b'"hold"'), message(b'"hold"', is_journaled=True, blocking=False)
             runs = [asyncio.ensure_future(cluster.bus.dispatch(sent)) for sent in (blocking, journaled)]
-            await process.has_begun(journaled.activation_id)
+            await process.has_begun(blocking.activation_id)
             await cluster.add("i2", two)
             process.kill()
             began = asyncio.get_running_loop().time()
@@ -252,6 +250,28 @@ def test_an_invoker_that_was_held_up_begins_nothing_that_others_have_taken_over(
             last = message()
             await ended(cluster.bus.dispatch(last))
             assert not {blocking.activation_id, journaled.activation_id} & set(process.begun)
+
+    with invoker_process(server, "i1", tmp_path / "begun") as process:
+        play(test(process))
+
+
+def test_an_invoker_that_was_held_up_hands_back_what_waits_there(server: NatsServer, tmp_path: Path) -> None:
+    async def test(process: Process) -> None:
+        two = Host()
+        async with cluster_on(server) as cluster:
+            await cluster.until("i1", State.UP)
+            first, waiting = message(b'"hold"'), message(is_journaled=True, blocking=False)
+            runs = [asyncio.ensure_future(cluster.bus.dispatch(sent)) for sent in (first, waiting)]
+            await process.has_begun(first.activation_id)
+            await asyncio.sleep(0.3)  # until it has acknowledged both
+            process.signal(signal.SIGSTOP)
+            await cluster.add("i2", two)
+            assert await ended(*runs) == [Outcome.WHISK_ERROR, Outcome.SUCCESS]
+            process.signal(signal.SIGCONT)
+            await cluster.until("i1", State.UP)
+            assert await cluster.bus.cancel("acme", first.activation_id)  # which leaves its container to who waits
+            await asyncio.sleep(0.3)
+            assert process.begun == [first.activation_id]
 
     with invoker_process(server, "i1", tmp_path / "begun") as process:
         play(test(process))
