@@ -141,13 +141,18 @@ class Host:
     def _serve(self) -> None:
         while self._waiting and len(self._running) < self._slots:
             message = self._waiting.pop(0)
-            self.begun.append(message.activation_id)
             self._running[message.activation_id] = message
-            if not self.is_holding:
-                asyncio.get_running_loop().call_soon(self._succeed, message)
+            self.begin(message)
         self._changed.set()
 
-    def _succeed(self, message: ActivationMessage) -> None:
+    def begin(self, message: ActivationMessage) -> None:
+        """It runs from now on."""
+        self.begun.append(message.activation_id)
+        if not self.is_holding:
+            asyncio.get_running_loop().call_soon(self.succeed, message)
+
+    def succeed(self, message: ActivationMessage) -> None:
+        """It ends, if it has not."""
         if message.activation_id in self._running:
             self._end(message, activation(message, Response(Outcome.SUCCESS, message.arguments, 9)))
 

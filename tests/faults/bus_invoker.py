@@ -17,22 +17,21 @@ from sabayon.bus.base import ActivationMessage
 from sabayon.bus.intake import Intake
 from sabayon.bus.link import Link
 from sabayon.bus.subjects import Subjects
-from sabayon.entity.activation import Activation
 from tests.conformance.bus_stage import Host
 
 
 class WritingHost(Host):
+    """One with a single container. What has the argument "hold" runs until it is cancelled."""
+
     def __init__(self, file: Path) -> None:
-        super().__init__(is_holding=True)
+        super().__init__(slots=1)
         self._file = file
 
-    def accept(self, message: ActivationMessage) -> asyncio.Future[Activation]:
+    def begin(self, message: ActivationMessage) -> None:
         with self._file.open("a") as file:
             file.write(f"{message.activation_id}\n")
-        future = super().accept(message)
         if b"hold" not in bytes(message.arguments):
-            asyncio.get_running_loop().call_later(0.02, self._succeed, message)
-        return future
+            asyncio.get_running_loop().call_later(0.02, self.succeed, message)
 
 
 async def main(url: str, name: str, file: str) -> None:

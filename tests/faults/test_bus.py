@@ -214,15 +214,13 @@ def test_what_is_sent_to_an_invoker_that_has_just_died_goes_to_another_at_once(s
 
 
 def test_what_an_invoker_had_when_it_was_killed_is_settled(server: NatsServer, tmp_path: Path) -> None:
-    """Of the same three, one is reported, one that is journaled runs elsewhere, and one that waits does so as well."""
-
     async def test(process: Process) -> None:
         two = Host()
         async with cluster_on(server) as cluster:
             await cluster.until("i1", State.UP)
             blocking, journaled = message(b'"hold"'), message(b'"hold"', is_journaled=True, blocking=False)
             runs = [asyncio.ensure_future(cluster.bus.dispatch(sent)) for sent in (blocking, journaled)]
-            await process.has_begun(journaled.activation_id)
+            await process.has_begun(blocking.activation_id)
             await cluster.add("i2", two)
             process.kill()
             began = asyncio.get_running_loop().time()
@@ -252,6 +250,28 @@ def test_an_invoker_that_was_held_up_begins_nothing_that_others_have_taken_over(
             last = message()
             await ended(cluster.bus.dispatch(last))
             assert not {blocking.activation_id, journaled.activation_id} & set(process.begun)
+
+    with invoker_process(server, "i1", tmp_path / "begun") as process:
+        play(test(process))
+
+
+def test_an_invoker_that_was_held_up_hands_back_what_waits_there(server: NatsServer, tmp_path: Path) -> None:
+    async def test(process: Process) -> None:
+        two = Host()
+        async with cluster_on(server) as cluster:
+            await cluster.until("i1", State.UP)
+            first, waiting = message(b'"hold"'), message(is_journaled=True, blocking=False)
+            runs = [asyncio.ensure_future(cluster.bus.dispatch(sent)) for sent in (first, waiting)]
+            await process.has_begun(first.activation_id)
+            await asyncio.sleep(0.3)  # until it has acknowledged both
+            process.signal(signal.SIGSTOP)
+            await cluster.add("i2", two)
+            assert await ended(*runs) == [Outcome.WHISK_ERROR, Outcome.SUCCESS]
+            process.signal(signal.SIGCONT)
+            await cluster.until("i1", State.UP)
+            assert await cluster.bus.cancel("acme", first.activation_id)  # which leaves its container to who waits
+            await asyncio.sleep(0.3)
+            assert process.begun == [first.activation_id]
 
     with invoker_process(server, "i1", tmp_path / "begun") as process:
         play(test(process))
@@ -421,6 +441,37 @@ def test_controllers_count_each_other_and_any_can_cancel_what_another_has_dispat
             await second.aclose()
             await asyncio.sleep(0.1)  # for its farewell
             assert first.bus.controllers == 1
+
+    play(test())
+
+
+def test_what_a_controller_that_died_had_sent_is_not_run_beside_itself(server: NatsServer) -> None:
+    async def test() -> None:
+        host = Host(is_holding=True)
+        async with cluster_on(server, i1=host) as first:
+            second = await Cluster(server, name="c2").open()
+            await second.until("i1", State.UP)
+            sent = message(is_journaled=True)
+            runs = [asyncio.ensure_future(first.bus.dispatch(sent))]
+            await host.has_begun(1)
+            runs.append(asyncio.ensure_future(second.bus.dispatch(sent)))
+            await asyncio.sleep(0.2)  # so that it has come
+            host.let_go()
+            assert await ended(*runs) == [Outcome.SUCCESS] * 2
+            assert host.begun == [sent.activation_id]
+            await second.aclose()
+
+    play(test())
+
+
+def test_an_invoker_forgets_ends_that_controllers_know(server: NatsServer) -> None:
+    async def test() -> None:
+        async with cluster_on(server, i1=Host()) as cluster:
+            await ended(*(cluster.bus.dispatch(message()) for _ in range(20)))
+            assert "0 under way" in repr(cluster.intakes["i1"])
+            assert " 0 bytes of ends kept" not in repr(cluster.intakes["i1"])
+            await asyncio.sleep(0.8)  # controllers tell twice a second
+            assert "0 under way, 0 bytes of ends kept" in repr(cluster.intakes["i1"])
 
     play(test())
 

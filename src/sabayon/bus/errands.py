@@ -22,8 +22,9 @@ ASK_S: Final = 5.0
 """How often it is asked about what it has: the end may have been lost on the way."""
 
 WAIT_S: Final = 60.0
-MOST_SENDINGS: Final = 8
-"""How long, and how often, an invoker is looked for for what is in no journal."""
+MOST_SENDINGS: Final = 64
+"""How long, and how often, an invoker is looked for for what is in no journal. One that has died, and is not known to
+have, is tried twice a second."""
 
 
 class State(StrEnum):

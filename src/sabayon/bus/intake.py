@@ -123,7 +123,8 @@ class Intake:
         link.watch(self._on_up)
 
     def __repr__(self) -> str:
-        return f"<Intake of {self._invoker}, {self._phase}, {len(self._custody)} under way>"
+        kept = f"{self._custody.kept_bytes} bytes of ends kept"
+        return f"<Intake of {self._invoker}, {self._phase}, {len(self._custody)} under way, {kept}>"
 
     async def start(self) -> None:
         """Begin to take part. The link may be up already, or come up later."""

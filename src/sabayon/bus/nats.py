@@ -86,7 +86,7 @@ class NatsBus:
         link.subscribe(subjects.controller(controller), self._on_frame)
         link.subscribe(subjects.heartbeats, self._on_frame)
         link.subscribe(subjects.announcements, self._on_frame)
-        link.subscribe(f"{subjects.returned(controller, 0).rpartition('.')[0]}.*", self._on_returned)
+        link.subscribe(subjects.returned(controller), self._on_returned)
         link.watch(self._on_up)
 
     def __repr__(self) -> str:

@@ -35,9 +35,9 @@ class Subjects(NamedTuple):
         """To one controller."""
         return f"{self._prefix}.controller.{name}"
 
-    def returned(self, name: str, number: int) -> str:
-        """Where the server says that nobody takes the message with that number."""
-        return f"{self._prefix}.returned.{name}.{number}"
+    def returned(self, name: str, number: int | None = None) -> str:
+        """Where the server says that nobody takes the message with that number of a controller, or with any."""
+        return f"{self._prefix}.returned.{name}.{'*' if number is None else number}"
 
     @property
     def heartbeats(self) -> str:
