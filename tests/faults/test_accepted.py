@@ -84,15 +84,15 @@ class Lives:
         self._life.__exit__(None, None, None)
 
 
-def await_records(platform: Platform, told: list[Told], action: str = "told") -> None:
-    """Until all that was accepted has its record, or no more come: the checker says what is missing."""
+def await_records(platform: Platform, told: list[Told], action: str = "told", still_s: float = STILL_S) -> None:
+    """Until all that was accepted has its record, or none has come for `still_s`: the checker says what is missing."""
     counts: list[tuple[float, int]] = [(time.monotonic(), -1)]
 
     def is_over() -> bool:
         missing = len(unrecorded(told, records(platform, action)))
         if missing != counts[-1][1]:
             counts.append((time.monotonic(), missing))
-        return not missing or time.monotonic() - counts[-1][0] > STILL_S
+        return not missing or time.monotonic() - counts[-1][0] > still_s
 
     await_value(is_over, within=SETTLED_S)
 

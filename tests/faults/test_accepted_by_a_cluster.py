@@ -24,6 +24,10 @@ from tests.servers.postgres import PostgresServer
 
 INVOCATIONS = int(20_000 * SCALE)
 FAULTS = max(4, int(20 * SCALE))
+STILL_S = 30.0
+"""Work of a controller that was killed is taken up when it has been silent for ten seconds, and by one that has heard
+all others since its own start."""
+
 HELD_UP_S = 6.0
 """Longer than it takes until an invoker that says nothing is taken for lost."""
 
@@ -101,7 +105,7 @@ def test_what_a_cluster_has_accepted_is_in_exactly_one_record_whatever_fails(
         asyncio.run(flood(running, loads, faults, INVOCATIONS))
         assert [load.wrong for load in loads] == [[], []]
         for load, action in zip(loads, ("told", "told-once"), strict=True):
-            await_records(running.api, load.told, action)
+            await_records(running.api, load.told, action, STILL_S)
         runs = one.runs
         found = records(running.api, "told") + records(running.api, "told-once")
         history = History(loads[0].told + loads[1].told, found, runs, one.runs - runs, once)

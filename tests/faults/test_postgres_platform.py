@@ -64,7 +64,7 @@ def test_a_server_that_restarts_is_a_time_of_503_and_no_more(own_postgres: Postg
         assert platform.record(before)["activationId"] == before
         assert platform.record(after)["response"]["success"]
         assert "the database is not there" in log_of(platform)
-        assert "the database is there again" in log_of(platform)
+        await_value(lambda: "the database is there again" in log_of(platform))
         assert own_postgres.password not in log_of(platform)
 
 
