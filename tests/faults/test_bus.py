@@ -198,6 +198,40 @@ def test_a_draining_invoker_hands_back_what_has_not_begun_and_nobody_notices(ser
     play(test())
 
 
+def test_invokers_that_are_restarted_one_after_the_other_under_load_are_not_noticed(server: NatsServer) -> None:
+    async def test() -> None:
+        hosts = {"i1": Host(slots=4), "i2": Host(slots=4)}
+        begun: list[str] = []
+        async with cluster_on(server, **hosts) as cluster:
+            is_over = asyncio.Event()
+
+            async def client() -> list[Outcome]:
+                ends = []
+                while not is_over.is_set():
+                    ends += await ended(cluster.bus.dispatch(message()))
+                return ends
+
+            clients = [asyncio.create_task(client()) for _ in range(16)]
+            for round in range(2, 12):
+                for name in ("i1", "i2"):
+                    await hosts[name].has_begun(100)
+                    intake, link = cluster.intakes.pop(name), cluster.links.pop(name)
+                    await intake.drain(10)
+                    await intake.aclose()
+                    await link.aclose()
+                    begun += hosts[name].begun
+                    hosts[name] = Host(slots=4)
+                    await cluster.add(name, hosts[name], started_ms=round)
+            is_over.set()
+            ends = [outcome for each in await asyncio.gather(*clients) for outcome in each]
+            assert set(ends) == {Outcome.SUCCESS}
+            begun += [id for host in hosts.values() for id in host.begun]
+            assert len(begun) == len(set(begun)) == len(ends)
+            assert cluster.endings.fates == {}
+
+    play(test())
+
+
 def test_what_is_sent_to_an_invoker_that_has_just_died_goes_to_another_at_once(server: NatsServer) -> None:
     async def test() -> None:
         one, two = Host(), Host()

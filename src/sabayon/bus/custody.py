@@ -111,10 +111,6 @@ class Custody:
         for key in [key for key in self._barred if key.controller == controller]:
             del self._barred[key]
 
-    def controllers(self) -> set[str]:
-        """Those for which something is kept."""
-        return {key.controller for kept in (self._ended, self._barred) for key in kept}
-
     def _leave(self, key: Key) -> None:
         memory_mb = self._held.pop(key, None)
         if memory_mb is None:

@@ -123,6 +123,10 @@ class Errands:
             if errand := self._out.get(number):
                 errand.state, errand.since = State.HELD, now
 
+    def at(self, invoker: str) -> list[int]:
+        """The sendings to `invoker` that are not over."""
+        return [number for number, errand in self._out.items() if errand.invoker == invoker]
+
     def is_held(self, number: int) -> bool:
         """Whether it may have begun at its invoker, which has said that it has it."""
         errand = self._out.get(number)

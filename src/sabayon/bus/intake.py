@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from sabayon.bus.base import ActivationMessage
-from sabayon.bus.census import Census, Group
+from sabayon.bus.census import Census, Group, Report
 from sabayon.bus.codec import (
     Announcement,
     Ask,
@@ -140,13 +140,17 @@ class Intake:
             await asyncio.wait_for(self._is_empty.wait(), most_s)
 
     async def aclose(self) -> None:
-        """Say farewell. To be called after the host has ended all that it had. Idempotent."""
+        """Say farewell. To be called after the host has ended all that it had. Idempotent.
+
+        Farewell means that what has not ended has not begun. Where that is not so, silence has to say it.
+        """
         if self._phase is Phase.LEFT:
             return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._is_empty.wait(), FAREWELL_S)
         self._phase = Phase.LEFT
-        self._tell()
+        if self._is_empty.is_set():
+            self._say_farewell()
         await self._link.flush(FAREWELL_S)
         for task in self._tasks:
             task.cancel()
@@ -159,8 +163,10 @@ class Intake:
         match decode(envelope.payload):
             case Run(controller, number, message):
                 self._look_at_clock()
+                self._heard(controller)
                 self._on_run(Key(controller, number), message)
             case Ask(controller, numbers):
+                self._heard(controller)
                 self._on_ask(controller, numbers)
             case Settled(controller, numbers):
                 self._custody.settled(Key(controller, number) for number in numbers)
@@ -168,6 +174,7 @@ class Intake:
                 is_found = self._host.cancel(namespace, activation_id)
                 self._post(controller, Cancelled(token, is_found))
             case Test(controller, number):
+                self._heard(controller)
                 self._spawn(self._test(controller, number))
             case Announcement(controller, is_leaving):
                 self._on_announcement(controller, is_leaving=is_leaving)
@@ -271,7 +278,10 @@ class Intake:
             self._heard_at.pop(controller, None)
             self._custody.gone(controller)
         else:
-            self._heard_at[controller] = self._loop.time()
+            self._heard(controller)
+
+    def _heard(self, controller: str) -> None:
+        self._heard_at[controller] = self._loop.time()
 
     def _on_up(self) -> None:
         """Say again what may have been lost with the connection."""
@@ -280,10 +290,19 @@ class Intake:
         for key, end in self._custody.kept():
             self._link.post(self._subjects.controller(key.controller), end)
 
+    def _say_farewell(self) -> None:
+        """To each controller after all else that it was told, which other heartbeats may overtake."""
+        farewell = Beat(self._heartbeat(Report((), False)))
+        for controller in self._heard_at:
+            self._post(controller, farewell)
+
     def _tell(self, *, is_whole: bool = False) -> None:
         """A heartbeat."""
         report = self._census.report(self._host.containers(), is_whole=is_whole)
-        heartbeat = Heartbeat(
+        self._link.post(self._subjects.heartbeats, encode(Beat(self._heartbeat(report))))
+
+    def _heartbeat(self, report: Report) -> Heartbeat:
+        return Heartbeat(
             containers=report.containers,
             invoker=self._invoker,
             is_whole=report.is_whole,
@@ -293,7 +312,6 @@ class Intake:
             started_ms=self._started_ms,
             taken_mb=self._custody.taken_mb(),
         )
-        self._link.post(self._subjects.heartbeats, encode(Beat(heartbeat)))
 
     async def _beat(self) -> None:
         while True:
@@ -306,8 +324,8 @@ class Intake:
 
     def _forget_controllers(self) -> None:
         now = self._loop.time()
-        for controller in self._custody.controllers():
-            if now - self._heard_at.setdefault(controller, now) > GONE_AFTER_S:
+        for controller, heard_at in list(self._heard_at.items()):
+            if now - heard_at > GONE_AFTER_S:
                 self._custody.gone(controller)
                 del self._heard_at[controller]
 

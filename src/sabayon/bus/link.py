@@ -85,7 +85,10 @@ class Link:
         self.is_up = False
 
     def subscribe(self, subject: str, handler: Handler) -> None:
-        """Have `handler` called for all that comes, in the order in which it was sent. To be called before `start`."""
+        """Have `handler` called for all that comes on `subject`, in the order in which one sender has sent it.
+
+        Between subjects there is no order. To be called before `start`.
+        """
         self._handlers[subject] = handler
 
     def watch(self, on_up: Callable[[], None]) -> None:

@@ -35,6 +35,7 @@ from sabayon.bus.codec import (
     encode,
 )
 from sabayon.bus.errands import Errand, Errands, State
+from sabayon.bus.heartbeat import Heartbeat, Phase
 from sabayon.bus.inquiry import Inquiries
 from sabayon.bus.link import Envelope, Link
 from sabayon.bus.subjects import Subjects
@@ -203,10 +204,7 @@ class NatsBus:
             case Forgotten(numbers):
                 self._forgotten(numbers)
             case Beat(heartbeat):
-                known_ms = self._started_ms.get(heartbeat.invoker, 0)
-                self._started_ms[heartbeat.invoker] = max(known_ms, heartbeat.started_ms)
-                self._carry_out(self._chooser.heard(heartbeat))
-                self._place_waiting()
+                self._on_heartbeat(heartbeat)
             case Announcement(controller, is_leaving):
                 self._on_announcement(controller, is_leaving=is_leaving)
             case Tested(invoker, number, is_good):
@@ -239,6 +237,15 @@ class NatsBus:
         for number in numbers:
             if self._errands.refused(number, self._loop.time()):
                 self._carry_out(self._chooser.ended(number, is_fault=False, is_usable=True))
+        self._place_waiting()
+
+    def _on_heartbeat(self, heartbeat: Heartbeat) -> None:
+        """The last word of an invoker comes after all it had to say: what has not ended has not begun, and will not."""
+        invoker, known_ms = heartbeat.invoker, self._started_ms.get(heartbeat.invoker, 0)
+        self._started_ms[invoker] = max(known_ms, heartbeat.started_ms)
+        if heartbeat.phase is Phase.LEFT and heartbeat.started_ms >= known_ms:
+            self._refused(self._errands.at(invoker))
+        self._carry_out(self._chooser.heard(heartbeat))
         self._place_waiting()
 
     def _forgotten(self, numbers: list[int]) -> None:
