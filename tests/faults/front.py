@@ -39,13 +39,14 @@ class Front:
 
     def __init__(self, targets: Sequence[Callable[[], Target]]) -> None:
         self._targets = targets
-        self._turns = itertools.cycle(range(len(targets)))
+        self._turns = itertools.count()
         self._idle: list[list[tuple[Target, socket.socket]]] = [[] for _ in targets]
 
     async def post(self, query: str, payload: object, headers: str = "") -> Reply:
         """Invoke the action. headers: more of them, each with its line's end. Raises NoReply."""
-        for _ in range(_ROUNDS * len(self._targets)):
-            turn = next(self._turns)
+        first = next(self._turns)
+        for attempt in range(_ROUNDS * len(self._targets)):
+            turn = (first + attempt) % len(self._targets)
             target = self._targets[turn]()
             try:
                 connection = await self._connection(turn, target)
