@@ -4,7 +4,7 @@ Controllers are equal, and hold nothing that a restart loses: what lasts is in t
 the order of `start` and stop in the reverse:
 
 1. socket, store: cheap to refuse
-2. bus: nothing may be accepted before somebody can be asked to run it
+2. bus: nothing may be accepted before somebody can be asked to run it, and found to be well
 3. what waits in the journal, of earlier runs and of controllers that are no more
 4. HTTP server: from here on requests come in
 """
@@ -33,6 +33,7 @@ from sabayon.assembly import (
     open_shared_store,
 )
 from sabayon.balancer.balancer import Balancer
+from sabayon.balancer.instructions import State
 from sabayon.bootstrap import ensure_namespaces
 from sabayon.bus.nats import NatsBus
 from sabayon.controller.app import create_app
@@ -53,6 +54,13 @@ logger = logging.getLogger("sabayon")
 
 _LOOK_S: Final = 1.0
 """How often the journal is looked into: invokers and other controllers put work into it and do not say so."""
+
+_HEARD_S: Final = 1.5
+_TESTED_S: Final = 4.0
+"""After joining the bus: for the heartbeats of invokers, each second if not at once, and for their tests."""
+
+_FAREWELL_S: Final = 2.0
+"""For connections that clients keep: each is closed with its next answer, and those without one after this time."""
 
 _LAST_ANSWERS_S: Final = 1.0
 """After a second signal, for answers that are on their way."""
@@ -93,11 +101,13 @@ class Controller:
         agenda = Agenda(_LOOK_S)
         settler = Settler(store.activations, store.journal, agenda, now_ms)
         manifest = Manifest({})
-        chooser = Balancing(Balancer(name), time.monotonic, manifest.learn)
+        balancer = Balancer(name)
+        chooser = Balancing(balancer, time.monotonic, manifest.learn)
         bus = NatsBus(link, subjects, name, chooser, Unfinished(settler, now_ms))
         stack.push_async_callback(bus.aclose)
         await link.start(BUS_PATIENCE_S)
         await bus.start()
+        await _acquainted(balancer)
 
         services = Services(
             artifacts=store.artifacts,
@@ -128,11 +138,11 @@ class Controller:
 
     async def _drain(self, server: HttpServer, services: Services, settler: Settler) -> None:
         """Stop accepting; wait for what is under way, unless a second signal says otherwise."""
+        hurry = asyncio.create_task(self._stop.second.wait())
+        drain = asyncio.create_task(self._finish(server, services, settler))
+        await asyncio.wait((drain, hurry), return_when=asyncio.FIRST_COMPLETED)
         settler.give_up()
         closing = asyncio.create_task(server.aclose())
-        drain = asyncio.create_task(services.running.drain(self._settings.drain_s))
-        hurry = asyncio.create_task(self._stop.second.wait())
-        await asyncio.wait((drain, hurry), return_when=asyncio.FIRST_COMPLETED)
         if hurry.done():
             await asyncio.wait((closing,), timeout=_LAST_ANSWERS_S)
             server.abandon()
@@ -141,3 +151,23 @@ class Controller:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await closing
+
+    async def _finish(self, server: HttpServer, services: Services, settler: Settler) -> None:
+        """What clients send until they have found out that this controller leaves is accepted, and finished."""
+        await server.retire(_FAREWELL_S)
+        settler.give_up()
+        await services.running.drain(self._settings.drain_s)
+
+
+async def _acquainted(balancer: Balancer) -> None:
+    """Until the invokers that are there can be given work, or it is clear that none is: they say so when asked.
+
+    Who sends requests here takes a controller that listens for one that can run them.
+    """
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while (passed_s := loop.time() - began) < _TESTED_S:
+        states = balancer.states().values()
+        if (states and all(state is not State.UNHEALTHY for state in states)) or (not states and passed_s > _HEARD_S):
+            return
+        await asyncio.sleep(0.01)

@@ -11,18 +11,22 @@ import contextlib
 import functools
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from sabayon.errors import OperatorError
+from sabayon.newcomers import keep_out
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """Request line and headers together. The longest URI that is served is 8 KiB."""
 
 MAX_EXTRA_CONNECTIONS: Final = 64
 """At a time to one listener that is not the main one: a sandbox must not use up the platform's descriptors."""
+
+HANDSHAKE_S: Final = 0.25
+"""For connections that have begun to become complete, and be accepted."""
 
 _LINGER_S: Final = 2.0
 _TOO_LARGE_TEXT: Final = b"The request's headers are larger than this server accepts."
@@ -73,13 +77,20 @@ class _Timer:
 class BoundedProtocol(HttpToolsProtocol):
     """Refuses a head that grows past the bound before it is kept in memory, and hangs up on who does not get on.
 
-    peers: the connections of the same listener, where their number is bounded.
+    peers: the connections of the same listener, where their number is bounded. is_retiring: whether each request is to
+    be the last of its connection.
     """
 
     def __init__(
-        self, *args: Any, patience: Patience, peers: set[BoundedProtocol] | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        patience: Patience,
+        peers: set[BoundedProtocol] | None = None,
+        is_retiring: Callable[[], bool] = lambda: False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self._is_retiring = is_retiring
         self._patience = patience
         self._peers = peers
         self._head_bytes = 0
@@ -148,6 +159,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._is_in_head, self._is_in_body = False, True
         super().on_headers_complete()
+        self.retire()
+
+    def retire(self) -> None:
+        """If it is time, have the answer to the request under way say that it is the last, unless it has begun."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if self._is_retiring() and cycle is not None and not cycle.response_started:
+            cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         self._is_in_head, self._is_in_body, self._head_bytes = True, False, 0
@@ -183,9 +201,11 @@ class HttpServer:
 
     def __init__(self, app: ASGIApp, *, drain_s: float, patience: Patience = PATIENCE) -> None:
         self._patience = patience
+        self._is_retiring = False
+        protocol = functools.partial(BoundedProtocol, patience=patience, is_retiring=lambda: self._is_retiring)
         self._config = uvicorn.Config(
             app,
-            http=functools.partial(BoundedProtocol, patience=patience),  # type: ignore[arg-type]
+            http=protocol,  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -200,10 +220,12 @@ class HttpServer:
         self._config.load()
         self._server = _Server(self._config)
         self._task: asyncio.Task[None] | None = None
+        self._main: socket.socket | None = None
         self._openings: set[asyncio.Task[asyncio.Server]] = set()
 
     async def start(self, main: socket.socket) -> None:
         """Serve `main` until `aclose`."""
+        self._main = main
         self._task = asyncio.create_task(self._server.serve(sockets=[main]), name="http server")
         while not self._server.started:
             if self._task.done():
@@ -230,6 +252,28 @@ class HttpServer:
                 peer.transport.abort()
 
         return lambda: opening.add_done_callback(close)
+
+    async def retire(self, most_s: float) -> None:
+        """Refuse new connections on the main socket, and serve each that is open once more, for at most so long.
+
+        Returns when none is left. A client that goes elsewhere when it is refused, or told that a connection is
+        closed, notices nothing: what it has sent is answered.
+        """
+        assert self._main is not None
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + most_s
+        self._is_retiring = True
+        connections = self._server.server_state.connections
+        for connection in connections:
+            assert isinstance(connection, BoundedProtocol)
+            connection.retire()
+        with contextlib.suppress(OSError):  # a kernel without packet filters: then some may be hung up on
+            keep_out(self._main)
+        await asyncio.sleep(HANDSHAKE_S)
+        for server in self._server.servers:
+            server.close()
+        while connections and loop.time() < ends_at:  # noqa: ASYNC110 - the set is uvicorn's, which tells nobody
+            await asyncio.sleep(0.02)
 
     def abandon(self) -> None:
         """Have `aclose` wait for requests under way no longer."""

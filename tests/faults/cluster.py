@@ -27,15 +27,18 @@ class Member:
         self._home = home
         self._command = [BIN / "sabayon", command, "--data-dir", home / "data", *flags]
         self._environment = {**environment_of(home), **environment}
+        self._log_began = 0
         self.platform: Platform
 
     @property
     def log(self) -> str:
-        return (self._home / "log").read_text()
+        """What it has said since it was started."""
+        return (self._home / "log").read_bytes()[self._log_began :].decode()
 
     def start(self) -> None:
         """Returns when it is ready."""
-        with (self._home / "log").open("a") as log:
+        with (self._home / "log").open("ab") as log:
+            self._log_began = log.tell()
             process = subprocess.Popen(
                 self._command, env=self._environment, stdout=subprocess.PIPE, stderr=log, text=True
             )
@@ -62,7 +65,9 @@ class Member:
 class Cluster:
     """All of it, running."""
 
-    def __init__(self, home: Path, postgres: PostgresServer, nats: NatsServer, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, home: Path, postgres: PostgresServer, nats: NatsServer, environment: Mapping[str, str], pool_mb: int
+    ) -> None:
         self.postgres = postgres
         self.nats = nats
         shared = ("--bus", nats.url, "--store", postgres.create_database())
@@ -71,6 +76,7 @@ class Cluster:
             for name in CONTROLLERS
         }
         self._home, self._shared, self._environment = home, shared, environment
+        self._pool_mb = pool_mb
         self.invokers: dict[str, Member] = {}
 
     def start(self) -> None:
@@ -79,7 +85,7 @@ class Cluster:
             controller.start()
         api_host = self.controllers["c1"].platform.api_host
         for name in INVOKERS:
-            flags = ("--name", name, "--api", api_host, "--pool-memory-mb", str(POOL_MB), *self._shared)
+            flags = ("--name", name, "--api", api_host, "--pool-memory-mb", str(self._pool_mb), *self._shared)
             self.invokers[name] = Member(self._home / name, "invoker", *flags, environment=self._environment)
             self.invokers[name].start()
         self.await_invokers()
@@ -109,10 +115,12 @@ def _is_up(log: str, invoker: str) -> bool:
 
 
 @contextmanager
-def cluster(home: Path, postgres: PostgresServer, environment: Mapping[str, str]) -> Iterator[Cluster]:
-    """Until the end of the block."""
+def cluster(
+    home: Path, postgres: PostgresServer, environment: Mapping[str, str], pool_mb: int = POOL_MB
+) -> Iterator[Cluster]:
+    """Until the end of the block. pool_mb: of each invoker."""
     with nats_server(home) as nats:
-        one = Cluster(home, postgres, nats, environment)
+        one = Cluster(home, postgres, nats, environment, pool_mb)
         try:
             one.start()
             yield one

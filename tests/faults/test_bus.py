@@ -232,6 +232,32 @@ def test_invokers_that_are_restarted_one_after_the_other_under_load_are_not_noti
     play(test())
 
 
+def test_what_is_sent_to_an_invoker_before_it_is_heard_that_it_drains_goes_to_another(server: NatsServer) -> None:
+    async def test() -> None:
+        one, two = Host(), Host()
+        async with cluster_on(server, i1=one) as cluster:
+            await ended(cluster.bus.dispatch(message()))  # so that i1 is the warm one
+            await cluster.add("i2", two)
+
+            async def leave() -> None:
+                await cluster.intakes["i1"].drain(10)
+                await cluster.intakes["i1"].aclose()
+
+            server.hold_up()
+            leaving = asyncio.create_task(leave())
+            await asyncio.sleep(0)  # it has said that it drains, and nobody has heard it
+            run = asyncio.ensure_future(cluster.bus.dispatch(message()))
+            await asyncio.sleep(0.1)  # longer than it takes to leave
+            server.let_go()
+            assert await ended(run) == [Outcome.SUCCESS]
+            await leaving
+            assert cluster.chooser.sent_to[1:] == ["i1", "i2"]
+            assert (len(one.begun), len(two.begun)) == (1, 1)
+            assert cluster.endings.fates == {}
+
+    play(test())
+
+
 def test_what_is_sent_to_an_invoker_that_has_just_died_goes_to_another_at_once(server: NatsServer) -> None:
     async def test() -> None:
         one, two = Host(), Host()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -233,3 +234,61 @@ async def test_a_listener_that_is_closed_accepts_nobody_any_more() -> None:
             while True:
                 async with connected(port):
                     await asyncio.sleep(0.01)
+
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+
+
+@on_loop
+async def test_a_server_that_retires_answers_each_connection_once_more_and_says_that_it_is_the_last_time() -> None:
+    async with serving() as (server, port), connected(port) as (kept, to_kept), connected(port) as (busy, to_busy):
+        to_kept.write(REQUEST)
+        assert b"connection: close" not in await kept.readuntil(b"\r\n\r\n0")
+        to_busy.write(REQUEST.replace(b"/ ", b"/slow "))
+        retiring = asyncio.create_task(server.retire(LONG_S))
+        assert b"connection: close" in await rest(busy)
+        with pytest.raises(ConnectionRefusedError):
+            await until_refused(port)
+        assert not retiring.done()
+        to_kept.write(REQUEST)
+        assert b"connection: close" in await rest(kept)
+        await asyncio.wait_for(retiring, 1)
+
+
+@on_loop
+async def test_a_server_that_retires_waits_for_connections_without_a_request_for_a_bounded_time() -> None:
+    async with serving() as (server, port), connected(port) as (idle, _):
+        await asyncio.wait_for(server.retire(0.1), 2)
+        await server.aclose()
+        assert await rest(idle) == b""
+
+
+@on_loop
+async def test_nobody_who_gets_a_connection_to_a_server_that_retires_is_hung_up_on() -> None:
+    async with serving() as (server, port):
+        callers = [asyncio.create_task(asyncio.to_thread(call_until_refused, port)) for _ in range(4)]
+        await asyncio.sleep(0.2)
+        await server.retire(LONG_S)
+        assert min(await asyncio.gather(*callers)) > 0
+
+
+async def until_refused(port: int) -> None:
+    """Raises ConnectionRefusedError, within a few seconds."""
+    async with asyncio.timeout(5):
+        while True:
+            async with connected(port):
+                await asyncio.sleep(0.05)
+
+
+def call_until_refused(port: int) -> int:
+    """How many calls were answered, each on a connection of its own. Raises OSError when one is hung up on."""
+    for answered in itertools.count():
+        try:
+            connection = socket.create_connection(("127.0.0.1", port), LONG_S)
+        except ConnectionRefusedError:
+            return answered
+        with connection:
+            connection.sendall(REQUEST)
+            if not connection.recv(4096):
+                raise ConnectionError("no answer")
+    raise AssertionError

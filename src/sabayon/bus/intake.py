@@ -56,6 +56,9 @@ ACK_DELAY_S: Final = 0.05
 GONE_AFTER_S: Final = 60.0
 """Silence of a controller after which nothing is kept for it."""
 
+LATE_S: Final = 0.5
+"""While it drains, for what was sent to it by controllers that had not heard so yet: that must be given back."""
+
 FAREWELL_S: Final = 1.0
 
 
@@ -136,6 +139,7 @@ class Intake:
         self._phase = Phase.DRAINING
         self._tell()
         self._hand_back()
+        await asyncio.sleep(min(LATE_S, most_s))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._is_empty.wait(), most_s)
 
@@ -281,7 +285,10 @@ class Intake:
             self._heard(controller)
 
     def _heard(self, controller: str) -> None:
+        is_new = controller not in self._heard_at
         self._heard_at[controller] = self._loop.time()
+        if is_new:  # it waits for what it can have work run by
+            self._tell(is_whole=True)
 
     def _on_up(self) -> None:
         """Say again what may have been lost with the connection."""

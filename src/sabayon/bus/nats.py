@@ -260,7 +260,10 @@ class NatsBus:
         if is_leaving:
             self._peers.pop(controller, None)
         else:
+            is_new = controller not in self._peers
             self._peers[controller] = now
+            if is_new and controller != self._controller:  # so that it knows at once with whom it shares
+                self._announce()
         if controller == self._controller:
             if (silence_s := now - self._heard_at) > DEAF_AFTER_S:
                 self._all_heard_at = now + HEARD_ALL_S
