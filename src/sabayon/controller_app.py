@@ -7,6 +7,7 @@ the order of `start` and stop in the reverse:
 2. bus: nothing may be accepted before somebody can be asked to run it
 3. what waits in the journal, of earlier runs and of controllers that are no more
 4. HTTP server: from here on requests come in
+5. the catalog, once invokers have said what they can run
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Final
 from sabayon import data_directory
 from sabayon.assembly import (
     BUS_PATIENCE_S,
+    OWN_API_S,
     StopSignals,
     api_address,
     bus_of,
@@ -35,6 +37,8 @@ from sabayon.assembly import (
 from sabayon.balancer.balancer import Balancer
 from sabayon.bootstrap import ensure_namespaces
 from sabayon.bus.nats import NatsBus
+from sabayon.catalog.install import install_catalog
+from sabayon.client import Client
 from sabayon.controller.app import create_app
 from sabayon.controller.balancing import Balancing
 from sabayon.controller.deliverer import Deliverer
@@ -53,6 +57,8 @@ logger = logging.getLogger("sabayon")
 
 _LOOK_S: Final = 1.0
 """How often the journal is looked into: invokers and other controllers put work into it and do not say so."""
+
+_CATALOG_RETRY_S: Final = 10.0
 
 _LAST_ANSWERS_S: Final = 1.0
 """After a second signal, for answers that are on their way."""
@@ -85,7 +91,7 @@ class Controller:
         store = await self._open_store(settings, name)
         stack.push_async_callback(store.aclose)
         await stack.enter_async_context(retention(store.activations, settings.activation_retention))
-        guest, _ = await ensure_namespaces(store.identities, settings.guest_key)
+        guest, system = await ensure_namespaces(store.identities, settings.guest_key)
         self.api_host = api_address(sock)
         data_directory.write_wskprops(settings.data_dir, self.api_host, guest.auth_key, home())
 
@@ -93,7 +99,13 @@ class Controller:
         agenda = Agenda(_LOOK_S)
         settler = Settler(store.activations, store.journal, agenda, now_ms)
         manifest = Manifest({})
-        chooser = Balancing(Balancer(name), time.monotonic, manifest.learn)
+        has_kinds = asyncio.Event()
+
+        def learn(kinds: frozenset[str]) -> None:
+            manifest.learn(kinds)
+            has_kinds.set()
+
+        chooser = Balancing(Balancer(name), time.monotonic, learn)
         bus = NatsBus(link, subjects, name, chooser, Unfinished(settler, now_ms))
         stack.push_async_callback(bus.aclose)
         await link.start(BUS_PATIENCE_S)
@@ -123,6 +135,9 @@ class Controller:
         await server.start(sock)
         pruning = asyncio.create_task(prune_for_ever(store.keys, now_ms), name="key pruning")
         stack.callback(pruning.cancel)
+        client = Client(self.api_host, system.auth_key, is_direct=True, timeout_s=OWN_API_S)
+        installing = asyncio.create_task(_install_catalog(client, has_kinds), name="catalog")
+        stack.callback(installing.cancel)
         self.ready_line = f"Sabayon's controller {name} is ready at {self.api_host} · bus: {settings.installation}"
         collect_rarely()
 
@@ -141,3 +156,12 @@ class Controller:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await closing
+
+
+async def _install_catalog(client: Client, has_kinds: asyncio.Event) -> None:
+    """Before an invoker has said what it can run, no action can be made."""
+    await has_kinds.wait()
+    while True:
+        if await asyncio.to_thread(install_catalog, client):
+            return
+        await asyncio.sleep(_CATALOG_RETRY_S)

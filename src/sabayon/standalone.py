@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from sabayon import data_directory
 from sabayon.assembly import (
+    OWN_API_S,
     StopSignals,
     api_address,
     collect_rarely,
@@ -50,9 +51,6 @@ from sabayon.store.retention import retention
 from sabayon.stores import open_store
 
 logger = logging.getLogger("sabayon")
-
-_OWN_API_S: Final = 30.0
-"""How long the platform waits for an answer of its own API before it takes it for lost."""
 
 _LAST_ANSWERS_S: Final = 1.0
 """After a second signal, for answers whose activations have just been ended."""
@@ -115,7 +113,7 @@ class Standalone:
             most_in_flight=settings.accepted_in_flight,
         )
         router.mount("", create_app(services, is_access_logged=settings.access_log))
-        client = Client(api_host, system.auth_key, is_direct=True, timeout_s=_OWN_API_S)
+        client = Client(api_host, system.auth_key, is_direct=True, timeout_s=OWN_API_S)
         policy = Policy(settings.alarms_seconds, settings.alarms_spread_s, settings.alarms_strict)
         provider = AlarmsProvider(store.ledger("alarms"), client, policy=policy)
         router.mount("/provider/alarms/", provider.app)
