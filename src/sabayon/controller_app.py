@@ -7,7 +7,7 @@ the order of `start` and stop in the reverse:
 2. bus: nothing may be accepted before somebody can be asked to run it
 3. what waits in the journal, of earlier runs and of controllers that are no more
 4. HTTP server: from here on requests come in
-5. the catalog, once invokers have said what they can run
+5. the catalog, once invokers have said what they can run; timers, which one controller at a time fires
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ from sabayon.controller.unfinished import Unfinished
 from sabayon.delivery.agenda import Agenda
 from sabayon.delivery.settling import Settler
 from sabayon.entity.manifest import Manifest
-from sabayon.serving import HttpServer, bind
+from sabayon.provider.alarms.app import Policy, SharedAlarmsProvider
+from sabayon.serving import HttpServer, Router, bind
 from sabayon.settings import Settings
 from sabayon.store.retention import retention
 from sabayon.stores import Store
@@ -98,14 +99,8 @@ class Controller:
         stack.push_async_callback(link.aclose)
         agenda = Agenda(_LOOK_S)
         settler = Settler(store.activations, store.journal, agenda, now_ms)
-        manifest = Manifest({})
-        has_kinds = asyncio.Event()
-
-        def learn(kinds: frozenset[str]) -> None:
-            manifest.learn(kinds)
-            has_kinds.set()
-
-        chooser = Balancing(Balancer(name), time.monotonic, learn)
+        kinds = _Kinds()
+        chooser = Balancing(Balancer(name), time.monotonic, kinds.learn)
         bus = NatsBus(link, subjects, name, chooser, Unfinished(settler, now_ms))
         stack.push_async_callback(bus.aclose)
         await link.start(BUS_PATIENCE_S)
@@ -121,25 +116,32 @@ class Controller:
             bus=bus,
             settler=settler,
             agenda=agenda,
-            manifest=manifest,
+            manifest=kinds.manifest,
             limits=settings.system_limits(),
             now_ms=now_ms,
             is_execute_only=settings.shared_packages_execute_only,
             most_in_flight=settings.accepted_in_flight,
         )
-        server = HttpServer(create_app(services, is_access_logged=settings.access_log), drain_s=settings.drain_s + 2)
+        client = Client(self.api_host, system.auth_key, is_direct=True, timeout_s=OWN_API_S)
+        provider = self._provider(store, client, bus)
+        router = Router()
+        router.mount("", create_app(services, is_access_logged=settings.access_log))
+        router.mount("/provider/alarms/", provider.app)
+        server = HttpServer(router, drain_s=settings.drain_s + 2)
         deliverer = Deliverer(services, bus.others)
         await deliverer.start()
         stack.push_async_callback(self._drain, server, services, settler)
         stack.push_async_callback(deliverer.aclose)
         await server.start(sock)
-        pruning = asyncio.create_task(prune_for_ever(store.keys, now_ms), name="key pruning")
-        stack.callback(pruning.cancel)
-        client = Client(self.api_host, system.auth_key, is_direct=True, timeout_s=OWN_API_S)
-        installing = asyncio.create_task(_install_catalog(client, has_kinds), name="catalog")
-        stack.callback(installing.cancel)
+        await _start_clients(stack, store, client, provider, kinds.are_known)
         self.ready_line = f"Sabayon's controller {name} is ready at {self.api_host} · bus: {settings.installation}"
         collect_rarely()
+
+    def _provider(self, store: Store, client: Client, bus: NatsBus) -> SharedAlarmsProvider:
+        settings = self._settings
+        policy = Policy(settings.alarms_seconds, settings.alarms_spread_s, settings.alarms_strict)
+        ledger, lease = store.ledger("alarms"), store.lease()
+        return SharedAlarmsProvider(ledger, lease, client, policy=policy, is_able=lambda: not bus.is_away)
 
     async def _drain(self, server: HttpServer, services: Services, settler: Settler) -> None:
         """Stop accepting; wait for what is under way, unless a second signal says otherwise."""
@@ -156,6 +158,31 @@ class Controller:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await closing
+
+
+class _Kinds:
+    """What invokers can run, and whether that is known yet."""
+
+    def __init__(self) -> None:
+        self.manifest = Manifest({})
+        self.are_known = asyncio.Event()
+
+    def learn(self, kinds: frozenset[str]) -> None:
+        self.manifest.learn(kinds)
+        self.are_known.set()
+
+
+async def _start_clients(
+    stack: AsyncExitStack, store: Store, client: Client, provider: SharedAlarmsProvider, has_kinds: asyncio.Event
+) -> None:
+    """What goes on beside the requests, and needs them to be served."""
+    for name, work in (
+        ("key pruning", prune_for_ever(store.keys, now_ms)),
+        ("catalog", _install_catalog(client, has_kinds)),
+    ):
+        stack.callback(asyncio.create_task(work, name=name).cancel)
+    stack.push_async_callback(provider.aclose)
+    await provider.start()
 
 
 async def _install_catalog(client: Client, has_kinds: asyncio.Event) -> None:

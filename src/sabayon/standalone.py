@@ -14,10 +14,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from sabayon import data_directory
 from sabayon.assembly import (
@@ -45,7 +44,7 @@ from sabayon.entity.manifest import manifest_of
 from sabayon.invoker.worker import Invoker
 from sabayon.provider.alarms.app import AlarmsProvider, Policy
 from sabayon.sandbox.base import SandboxDriver
-from sabayon.serving import ASGIApp, HttpServer, bind
+from sabayon.serving import HttpServer, Router, bind
 from sabayon.settings import Settings
 from sabayon.store.retention import retention
 from sabayon.stores import open_store
@@ -85,7 +84,7 @@ class Standalone:
         api_host = api_address(sock)
         properties = data_directory.write_wskprops(settings.data_dir, api_host, guest.auth_key, home())
 
-        router = _Router()
+        router = Router()
         server = HttpServer(router, drain_s=settings.drain_s + 2)
         driver = await start_driver(
             stack, settings, server.listen, api_port=sock.getsockname()[1], niceness=self._niceness
@@ -152,24 +151,6 @@ class Standalone:
         invoker.give_up_records()
         await services.running.drain(self._settings.drain_s)
         await invoker.drain(max(0.0, deadline - time.monotonic()))
-
-
-class _Router:
-    """Sends a request to the application mounted at the longest matching prefix."""
-
-    def __init__(self) -> None:
-        self._mounts: list[tuple[str, ASGIApp]] = []
-
-    def mount(self, prefix: str, app: ASGIApp) -> None:
-        self._mounts.append((prefix, app))
-        self._mounts.sort(key=lambda mount: -len(mount[0]))
-
-    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
-        path: str = scope["path"]
-        for prefix, app in self._mounts:
-            if path.startswith(prefix):
-                return app(scope, receive, send)
-        raise NotImplementedError(f"nothing is mounted at {path}")
 
 
 def _ready_line(api_host: str, driver: SandboxDriver, properties: Path) -> str:
