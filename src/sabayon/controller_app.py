@@ -125,7 +125,9 @@ class Controller:
         client = Client(self.api_host, system.auth_key, is_direct=True, timeout_s=OWN_API_S)
         provider = self._provider(store, client, bus)
         router = Router()
-        router.mount("", create_app(services, is_access_logged=settings.access_log))
+        router.mount(
+            "", create_app(services, is_access_logged=settings.access_log, controllers=lambda: bus.controllers)
+        )
         router.mount("/provider/alarms/", provider.app)
         server = HttpServer(router, drain_s=settings.drain_s + 2)
         deliverer = Deliverer(services, bus.others)
