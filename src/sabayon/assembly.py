@@ -36,6 +36,9 @@ logger = logging.getLogger("sabayon")
 BUS_PATIENCE_S: Final = 30.0
 """How long a process waits for the bus when it starts."""
 
+OWN_API_S: Final = 30.0
+"""How long the platform waits for an answer of its own API before it takes it for lost."""
+
 GARBAGE_THRESHOLD: Final = 50_000
 """New objects that stay before the youngest are looked through; Python's 700 come with every other request."""
 

@@ -7,6 +7,7 @@ the order of `start` and stop in the reverse:
 2. bus: nothing may be accepted before somebody can be asked to run it, and found to be well
 3. what waits in the journal, of earlier runs and of controllers that are no more
 4. HTTP server: from here on requests come in
+5. the catalog, once invokers have said what they can run; timers, which one controller at a time fires
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Final
 from sabayon import data_directory
 from sabayon.assembly import (
     BUS_PATIENCE_S,
+    OWN_API_S,
     StopSignals,
     api_address,
     bus_of,
@@ -36,6 +38,8 @@ from sabayon.balancer.balancer import Balancer
 from sabayon.balancer.instructions import State
 from sabayon.bootstrap import ensure_namespaces
 from sabayon.bus.nats import NatsBus
+from sabayon.catalog.install import install_catalog
+from sabayon.client import Client
 from sabayon.controller.app import create_app
 from sabayon.controller.balancing import Balancing
 from sabayon.controller.deliverer import Deliverer
@@ -45,7 +49,8 @@ from sabayon.controller.unfinished import Unfinished
 from sabayon.delivery.agenda import Agenda
 from sabayon.delivery.settling import Settler
 from sabayon.entity.manifest import Manifest
-from sabayon.serving import HttpServer, bind
+from sabayon.provider.alarms.app import Policy, SharedAlarmsProvider
+from sabayon.serving import HttpServer, Router, bind
 from sabayon.settings import Settings
 from sabayon.store.retention import retention
 from sabayon.stores import Store
@@ -61,6 +66,7 @@ _TESTED_S: Final = 4.0
 
 _FAREWELL_S: Final = 2.0
 """For connections that clients keep: each is closed with its next answer, and those without one after this time."""
+_CATALOG_RETRY_S: Final = 10.0
 
 _LAST_ANSWERS_S: Final = 1.0
 """After a second signal, for answers that are on their way."""
@@ -93,16 +99,16 @@ class Controller:
         store = await self._open_store(settings, name)
         stack.push_async_callback(store.aclose)
         await stack.enter_async_context(retention(store.activations, settings.activation_retention))
-        guest, _ = await ensure_namespaces(store.identities, settings.guest_key)
+        guest, system = await ensure_namespaces(store.identities, settings.guest_key)
         self.api_host = api_address(sock)
         data_directory.write_wskprops(settings.data_dir, self.api_host, guest.auth_key, home())
 
         stack.push_async_callback(link.aclose)
         agenda = Agenda(_LOOK_S)
         settler = Settler(store.activations, store.journal, agenda, now_ms)
-        manifest = Manifest({})
+        kinds = _Kinds()
         balancer = Balancer(name)
-        chooser = Balancing(balancer, time.monotonic, manifest.learn)
+        chooser = Balancing(balancer, time.monotonic, kinds.learn)
         bus = NatsBus(link, subjects, name, chooser, Unfinished(settler, now_ms))
         stack.push_async_callback(bus.aclose)
         await link.start(BUS_PATIENCE_S)
@@ -119,22 +125,34 @@ class Controller:
             bus=bus,
             settler=settler,
             agenda=agenda,
-            manifest=manifest,
+            manifest=kinds.manifest,
             limits=settings.system_limits(),
             now_ms=now_ms,
             is_execute_only=settings.shared_packages_execute_only,
             most_in_flight=settings.accepted_in_flight,
         )
-        server = HttpServer(create_app(services, is_access_logged=settings.access_log), drain_s=settings.drain_s + 2)
+        client = Client(self.api_host, system.auth_key, is_direct=True, timeout_s=OWN_API_S)
+        provider = self._provider(store, client, bus)
+        router = Router()
+        router.mount(
+            "", create_app(services, is_access_logged=settings.access_log, controllers=lambda: bus.controllers)
+        )
+        router.mount("/provider/alarms/", provider.app)
+        server = HttpServer(router, drain_s=settings.drain_s + 2)
         deliverer = Deliverer(services, bus.others)
         await deliverer.start()
         stack.push_async_callback(self._drain, server, services, settler)
         stack.push_async_callback(deliverer.aclose)
         await server.start(sock)
-        pruning = asyncio.create_task(prune_for_ever(store.keys, now_ms), name="key pruning")
-        stack.callback(pruning.cancel)
+        await _start_clients(stack, store, client, provider, kinds.are_known)
         self.ready_line = f"Sabayon's controller {name} is ready at {self.api_host} · bus: {settings.installation}"
         collect_rarely()
+
+    def _provider(self, store: Store, client: Client, bus: NatsBus) -> SharedAlarmsProvider:
+        settings = self._settings
+        policy = Policy(settings.alarms_seconds, settings.alarms_spread_s, settings.alarms_strict)
+        ledger, lease = store.ledger("alarms"), store.lease()
+        return SharedAlarmsProvider(ledger, lease, client, policy=policy, is_able=lambda: not bus.is_away)
 
     async def _drain(self, server: HttpServer, services: Services, settler: Settler) -> None:
         """Stop accepting; wait for what is under way, unless a second signal says otherwise."""
@@ -171,3 +189,37 @@ async def _acquainted(balancer: Balancer) -> None:
         if (states and all(state is not State.UNHEALTHY for state in states)) or (not states and passed_s > _HEARD_S):
             return
         await asyncio.sleep(0.01)
+
+
+class _Kinds:
+    """What invokers can run, and whether that is known yet."""
+
+    def __init__(self) -> None:
+        self.manifest = Manifest({})
+        self.are_known = asyncio.Event()
+
+    def learn(self, kinds: frozenset[str]) -> None:
+        self.manifest.learn(kinds)
+        self.are_known.set()
+
+
+async def _start_clients(
+    stack: AsyncExitStack, store: Store, client: Client, provider: SharedAlarmsProvider, has_kinds: asyncio.Event
+) -> None:
+    """What goes on beside the requests, and needs them to be served."""
+    for name, work in (
+        ("key pruning", prune_for_ever(store.keys, now_ms)),
+        ("catalog", _install_catalog(client, has_kinds)),
+    ):
+        stack.callback(asyncio.create_task(work, name=name).cancel)
+    stack.push_async_callback(provider.aclose)
+    await provider.start()
+
+
+async def _install_catalog(client: Client, has_kinds: asyncio.Event) -> None:
+    """Before an invoker has said what it can run, no action can be made."""
+    await has_kinds.wait()
+    while True:
+        if await asyncio.to_thread(install_catalog, client):
+            return
+        await asyncio.sleep(_CATALOG_RETRY_S)

@@ -302,3 +302,21 @@ def bind(host: str, port: int) -> socket.socket:
         hint = "; choose another with --port" if port else ""
         raise OperatorError(f"cannot listen on {host}:{port}: {error.strerror}{hint}") from error
     return sock
+
+
+class Router:
+    """Sends a request to the application mounted at the longest matching prefix."""
+
+    def __init__(self) -> None:
+        self._mounts: list[tuple[str, ASGIApp]] = []
+
+    def mount(self, prefix: str, app: ASGIApp) -> None:
+        self._mounts.append((prefix, app))
+        self._mounts.sort(key=lambda mount: -len(mount[0]))
+
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        path: str = scope["path"]
+        for prefix, app in self._mounts:
+            if path.startswith(prefix):
+                return app(scope, receive, send)
+        raise NotImplementedError(f"nothing is mounted at {path}")

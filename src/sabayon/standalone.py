@@ -14,13 +14,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from sabayon import data_directory
 from sabayon.assembly import (
+    OWN_API_S,
     StopSignals,
     api_address,
     collect_rarely,
@@ -44,15 +44,12 @@ from sabayon.entity.manifest import manifest_of
 from sabayon.invoker.worker import Invoker
 from sabayon.provider.alarms.app import AlarmsProvider, Policy
 from sabayon.sandbox.base import SandboxDriver
-from sabayon.serving import ASGIApp, HttpServer, bind
+from sabayon.serving import HttpServer, Router, bind
 from sabayon.settings import Settings
 from sabayon.store.retention import retention
 from sabayon.stores import open_store
 
 logger = logging.getLogger("sabayon")
-
-_OWN_API_S: Final = 30.0
-"""How long the platform waits for an answer of its own API before it takes it for lost."""
 
 _LAST_ANSWERS_S: Final = 1.0
 """After a second signal, for answers whose activations have just been ended."""
@@ -87,7 +84,7 @@ class Standalone:
         api_host = api_address(sock)
         properties = data_directory.write_wskprops(settings.data_dir, api_host, guest.auth_key, home())
 
-        router = _Router()
+        router = Router()
         server = HttpServer(router, drain_s=settings.drain_s + 2)
         driver = await start_driver(
             stack, settings, server.listen, api_port=sock.getsockname()[1], niceness=self._niceness
@@ -115,7 +112,7 @@ class Standalone:
             most_in_flight=settings.accepted_in_flight,
         )
         router.mount("", create_app(services, is_access_logged=settings.access_log))
-        client = Client(api_host, system.auth_key, is_direct=True, timeout_s=_OWN_API_S)
+        client = Client(api_host, system.auth_key, is_direct=True, timeout_s=OWN_API_S)
         policy = Policy(settings.alarms_seconds, settings.alarms_spread_s, settings.alarms_strict)
         provider = AlarmsProvider(store.ledger("alarms"), client, policy=policy)
         router.mount("/provider/alarms/", provider.app)
@@ -154,24 +151,6 @@ class Standalone:
         invoker.give_up_records()
         await services.running.drain(self._settings.drain_s)
         await invoker.drain(max(0.0, deadline - time.monotonic()))
-
-
-class _Router:
-    """Sends a request to the application mounted at the longest matching prefix."""
-
-    def __init__(self) -> None:
-        self._mounts: list[tuple[str, ASGIApp]] = []
-
-    def mount(self, prefix: str, app: ASGIApp) -> None:
-        self._mounts.append((prefix, app))
-        self._mounts.sort(key=lambda mount: -len(mount[0]))
-
-    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
-        path: str = scope["path"]
-        for prefix, app in self._mounts:
-            if path.startswith(prefix):
-                return app(scope, receive, send)
-        raise NotImplementedError(f"nothing is mounted at {path}")
 
 
 def _ready_line(api_host: str, driver: SandboxDriver, properties: Path) -> str:

@@ -11,7 +11,7 @@ from sabayon import data_directory
 from sabayon.entity.activation import StoredActivation
 from sabayon.errors import OperatorError
 from sabayon.store import sqlite
-from sabayon.store.base import Activations, Artifacts, DeadLetters, Identities, Journal, Keys, Ledger
+from sabayon.store.base import Activations, Artifacts, DeadLetters, Identities, Journal, Keys, Lease, Ledger
 
 
 class Store(Protocol):
@@ -37,6 +37,10 @@ class Store(Protocol):
 
     def ledger(self, provider: str) -> Ledger:
         """The documents of one event provider."""
+        ...
+
+    def lease(self) -> Lease:
+        """Of the timers, for this process."""
         ...
 
     async def providers(self) -> list[str]:

@@ -49,6 +49,7 @@ class Borrowed:
         self.artifacts, self.activations = store.artifacts, store.activations
         self.journal, self.identities = store.journal, store.identities
         self.dead_letters, self.keys = store.dead_letters, store.keys
+        self.lease = store.lease
         self.ledger, self.providers, self.all_records = store.ledger, store.providers, store.all_records
 
     async def aclose(self) -> None:

@@ -298,6 +298,21 @@ def test_deleting_an_identity_deletes_all_of_its_namespace(session: Session) -> 
     session(body)
 
 
+def test_a_document_of_a_ledger_is_replaced_by_who_knows_it(session: Session) -> None:
+    async def body(store: Any) -> None:
+        ledger = store.ledger("alarms")
+        assert await ledger.get("k") is None
+        assert not await ledger.replace("k", b"", b"1")
+        await ledger.put("k", b"1")
+        outcomes = await asyncio.gather(*(ledger.replace("k", b"1", b"2") for _ in range(5)))
+        assert sorted(outcomes) == [False] * 4 + [True]
+        assert not await ledger.replace("k", b"1", b"3")
+        assert await ledger.get("k") == b"2"
+        assert await store.ledger("other").get("k") is None
+
+    session(body)
+
+
 def test_ledgers_of_two_providers_are_apart(session: Session) -> None:
     async def body(store: Any) -> None:
         alarms, other = store.ledger("alarms"), store.ledger("other")

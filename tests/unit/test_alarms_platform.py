@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from sabayon.provider.alarms.clock import SystemClock
 from sabayon.provider.alarms.firing import UNREACHABLE
 from sabayon.provider.alarms.platform import RestPlatform
 from sabayon.store.memory import MemoryLedger
-from tests.unit.alarms import timer
+from tests.unit.alarms import START_MS, timer
 from tests.unit.asgi import AsgiClient
 
 KEY = "uuid:key"
@@ -27,6 +27,7 @@ class Api:
 
     def __init__(self) -> None:
         self.answers: dict[str, deque[tuple[int, Any]]] = {}
+        self.headers: Mapping[str, str] | None = None
         self.asked: list[tuple[str, str, Any]] = []
         self.key = ""
         self.has_fired = asyncio.Event()
@@ -39,7 +40,10 @@ class Api:
         self.key = auth_key
         return self
 
-    def request(self, method: str, path: str, *, body: object = None) -> Response:
+    def request(
+        self, method: str, path: str, *, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        self.headers = headers
         self.asked.append((f"{method} {path}", self.key, body))
         if method == "POST":
             self._loop.call_soon_threadsafe(self.has_fired.set)
@@ -82,6 +86,18 @@ def test_a_trigger_is_fired_with_payload_and_key() -> None:
         status = await platform.fire(timer("the tick", cron="* * * * *", trigger_payload={"a": 1}))
         assert status == 202
         assert api.asked == [("POST namespaces/acme/triggers/the%20tick", "key-of-acme", {"a": 1})]
+
+    on_api(test)
+
+
+def test_a_timer_that_fires_only_once_says_so_that_a_second_try_is_known_as_one() -> None:
+    async def test(api: Api, platform: RestPlatform, clock: ImpatientClock) -> None:
+        api.script("POST namespaces/acme/triggers/tick", (202, {}))
+        once = timer(at_s=1, fireOnce=True, date=START_MS + 60_000)
+        await platform.fire(once)
+        assert api.headers == {"Idempotency-Key": f"alarm-{once.changed_ms}"}
+        await platform.fire(timer(cron="* * * * *"))
+        assert api.headers is None
 
     on_api(test)
 

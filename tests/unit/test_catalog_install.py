@@ -18,13 +18,17 @@ FEEDS = {"alarm", "once", "interval"}
 
 
 class CatalogClient:
-    """A client of `stage`, to be used in a thread beside its event loop; writes down what it changes."""
+    """A client of `stage`, to be used in a thread beside its event loop; writes down what it changes.
+
+    overtaken: the route that another one writes, the same, just before this one does.
+    """
 
     def __init__(self, stage: Stage, identity: Identity) -> None:
         self._stage = stage
         self._identity = identity
         self._loop = asyncio.get_running_loop()
         self.changed: list[str] = []
+        self.overtaken = ""
         self.is_broken: Callable[[str], bool] = lambda route: False
 
     def request(
@@ -38,6 +42,8 @@ class CatalogClient:
         suffix = "?overwrite=true" if query == {"overwrite": True} else ""
         asked = self._stage.request(method, route + suffix, body, by=self._identity)
         answer = asyncio.run_coroutine_threadsafe(asked, self._loop).result(10)
+        if method == "PUT" and route == self.overtaken:
+            return Response(409, [], b"{}")
         return Response(answer.status, list(answer.headers.items()), answer.body)
 
     async def install(self) -> list[str]:
@@ -108,6 +114,22 @@ async def test_a_second_installation_changes_nothing(stage: Stage) -> None:
         "_/actions/alarms/interval",
     ]
     assert await client.install() == []
+
+
+@on_stage
+async def test_two_that_install_at_once_do_not_hinder_each_other(stage: Stage) -> None:
+    client = await client_of(stage)
+    both = (asyncio.to_thread(install_catalog, client) for _ in range(2))
+    assert await asyncio.gather(*both) == [True, True]
+    assert await client.install() == []
+
+
+@on_stage
+async def test_what_somebody_writes_at_the_same_moment_is_looked_at_again(stage: Stage) -> None:
+    client = await client_of(stage)
+    client.overtaken = "_/packages/alarms"
+    assert await asyncio.to_thread(install_catalog, client)
+    assert client.changed.count("_/packages/alarms") == 1
 
 
 @pytest.mark.parametrize(

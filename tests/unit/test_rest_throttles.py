@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 
 import pytest
 
 from sabayon.controller.throttle import MINUTE_MS, Throttle
 from sabayon.entity.identity import new_identity, new_secret
-from sabayon.entity.limits import NamespaceLimits, SystemLimits, effective_limits
+from sabayon.entity.limits import EffectiveLimits, NamespaceLimits, SystemLimits, effective_limits
 from sabayon.errors import Rejection
 from tests.unit.asgi import Answer
 from tests.unit.scripted_bus import Hold
@@ -153,6 +155,50 @@ async def test_a_sequence_counts_once_whatever_it_is_made_of(stage: Stage) -> No
     assert (await stage.invoke("s")).status == 200
     assert stage.bus.ran() == ["a", "b", "a"]
     check(await stage.invoke("s"), 429, too_many(2, 1))
+
+
+def allowed_of(throttle: Throttle, limits: EffectiveLimits, asked: int = 20) -> tuple[int, int, int]:
+    """How many of so many invocations, of those at once, and of fires are let through."""
+    identity = new_identity("acme")
+
+    def count(ask: Callable[[], None]) -> int:
+        passed = 0
+        for _ in range(asked):
+            with contextlib.suppress(Rejection):
+                ask()
+                passed += 1
+        return passed
+
+    return (
+        count(lambda: throttle.count_invocation(identity, limits, START_MS)),
+        count(lambda: throttle.take_place(identity, limits)),
+        count(lambda: throttle.check_fire(identity, limits, START_MS)),
+    )
+
+
+@pytest.mark.parametrize(("controllers", "allowed"), [(1, (10, 6, 2)), (2, (5, 3, 1)), (4, (2, 1, 1)), (9, (1, 1, 1))])
+def test_several_controllers_share_the_limits_of_a_namespace(controllers: int, allowed: tuple[int, int, int]) -> None:
+    system = SystemLimits(invocations_per_minute=10, concurrent_invocations=6, fires_per_minute=2)
+    limits = effective_limits(system, new_identity("acme").limits)
+    assert allowed_of(Throttle(lambda: controllers), limits) == allowed
+
+
+def test_what_is_not_allowed_at_all_no_controller_allows() -> None:
+    system = SystemLimits(invocations_per_minute=0, concurrent_invocations=0, fires_per_minute=0)
+    limits = effective_limits(system, new_identity("acme").limits)
+    assert allowed_of(Throttle(lambda: 3), limits) == (0, 0, 0)
+
+
+def test_a_controller_that_comes_or_goes_changes_the_share_at_once() -> None:
+    limits = effective_limits(SystemLimits(concurrent_invocations=4), new_identity("acme").limits)
+    throttle, identity, controllers = Throttle(lambda: controllers), new_identity("acme"), 2
+    for _ in range(2):
+        throttle.take_place(identity, limits)
+    with pytest.raises(Rejection):
+        throttle.take_place(identity, limits)
+    controllers = 1
+    throttle.take_place(identity, limits)
+    assert throttle.in_flight(identity) == 3
 
 
 def test_a_minute_is_one_of_the_clock_and_not_the_last_sixty_seconds() -> None:

@@ -11,6 +11,9 @@ from sabayon.client import ConnectionFailed, Response
 
 logger = logging.getLogger("sabayon.catalog")
 
+_CONFLICT: Final = 409
+_TURNS: Final = 5
+
 ANY_VERSION: Final = ":default"
 """Ends a kind whose version the platform chooses."""
 
@@ -25,19 +28,23 @@ class RestClient(Protocol):
         ...
 
 
-def install_catalog(client: RestClient) -> None:
-    """Create or update what differs. client: acts as `whisk.system`.
+def install_catalog(client: RestClient) -> bool:
+    """Create or update what differs; whether all is there now. client: acts as `whisk.system`.
 
-    A failure is logged: the platform is of use without its catalog.
+    A failure is logged: the platform is of use without its catalog. Any number may install at once.
     """
+    is_whole = True
     for route, body in _entities():
         try:
             status = _install(client, f"namespaces/_/{route}", body)
         except ConnectionFailed as error:
             logger.error("the catalog's %s cannot be installed: %s", route, error)
+            is_whole = False
             continue
         if status >= 400:
             logger.error("the catalog's %s cannot be installed: HTTP %d", route, status)
+            is_whole = False
+    return is_whole
 
 
 def _entities() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -47,10 +54,15 @@ def _entities() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _install(client: RestClient, route: str, wanted: dict[str, Any]) -> int:
     """The HTTP status that settled it."""
-    current = client.request("GET", route)
-    if current.is_success and _holds(current.json(), wanted):
-        return current.status
-    return client.request("PUT", route, query={"overwrite": True}, body=wanted).status
+    status = _CONFLICT
+    for _ in range(_TURNS):
+        current = client.request("GET", route)
+        if current.is_success and _holds(current.json(), wanted):
+            return current.status
+        status = client.request("PUT", route, query={"overwrite": True}, body=wanted).status
+        if status != _CONFLICT:  # else somebody writes it at the same moment, most likely the same
+            break
+    return status
 
 
 def _holds(current: Any, wanted: Any) -> bool:

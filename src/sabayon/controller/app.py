@@ -60,18 +60,20 @@ access_log = logging.getLogger("sabayon.access")
 logger = logging.getLogger("sabayon.controller")
 
 
-def create_app(services: Services, *, is_access_logged: bool = False) -> App:
-    """The application on `services`."""
-    return App(services, is_access_logged=is_access_logged)
+def create_app(
+    services: Services, *, is_access_logged: bool = False, controllers: Callable[[], int] = lambda: 1
+) -> App:
+    """The application on `services`. controllers: how many there are now, which share the limits of a namespace."""
+    return App(services, is_access_logged=is_access_logged, controllers=controllers)
 
 
 class App:
     """One controller: its services, its entitlement checks, its counters."""
 
-    def __init__(self, services: Services, *, is_access_logged: bool) -> None:
+    def __init__(self, services: Services, *, is_access_logged: bool, controllers: Callable[[], int]) -> None:
         self._services = services
         self._entitlement = Entitlement(services.artifacts)
-        self._throttle = Throttle()
+        self._throttle = Throttle(controllers)
         self._is_access_logged = is_access_logged
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:

@@ -1,6 +1,12 @@
-"""How often and how much at once: counted per namespace, in calendar minutes."""
+"""How often and how much at once: counted per namespace, in calendar minutes.
+
+Several controllers count for themselves, each up to its share: requests come to them in about equal numbers, and a
+count that all share would be a question to the network in each request.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from sabayon import messages
 from sabayon.entity.identity import Identity
@@ -29,10 +35,19 @@ class Minute:
             raise Rejection(429, messages.rate_exceeded(count, allowed), retry_after_s=next_minute_s)
 
 
-class Throttle:
-    """The counters of all namespaces of this controller, by the uuid of their key."""
+def share(limit: int, controllers: int) -> int:
+    """Of a limit, what one of so many controllers allows: at least 1, unless nothing is allowed at all."""
+    return min(limit, max(1, limit // controllers))
 
-    def __init__(self) -> None:
+
+class Throttle:
+    """The counters of all namespaces of this controller, by the uuid of their key.
+
+    controllers: how many there are now, this one included.
+    """
+
+    def __init__(self, controllers: Callable[[], int] = lambda: 1) -> None:
+        self._controllers = controllers
         self._invocations = Minute()
         self._fires = Minute()
         self._in_flight: dict[str, int] = {}
@@ -44,13 +59,14 @@ class Throttle:
 
     def count_invocation(self, identity: Identity, limits: EffectiveLimits, now_ms: int) -> None:
         """Count a request to invoke, which may turn out to be one that was made before. Raises Rejection 429."""
-        self._invocations.check(identity, limits.invocations_per_minute, now_ms)
+        self._invocations.check(identity, self._share(limits.invocations_per_minute), now_ms)
 
     def take_place(self, identity: Identity, limits: EffectiveLimits) -> None:
         """Take a place among the invocations in flight. Raises Rejection 429, having taken none."""
         in_flight = self._in_flight.get(identity.uuid, 0)
-        if in_flight >= limits.concurrent_invocations:
-            text = messages.concurrency_exceeded(in_flight, limits.concurrent_invocations)
+        allowed = self._share(limits.concurrent_invocations)
+        if in_flight >= allowed:
+            text = messages.concurrency_exceeded(in_flight, allowed)
             raise Rejection(429, text, retry_after_s=1)
         self._in_flight[identity.uuid] = in_flight + 1
 
@@ -64,8 +80,11 @@ class Throttle:
 
     def check_fire(self, identity: Identity, limits: EffectiveLimits, now_ms: int) -> None:
         """Count a trigger fire. Raises Rejection 429."""
-        self._fires.check(identity, limits.fires_per_minute, now_ms)
+        self._fires.check(identity, self._share(limits.fires_per_minute), now_ms)
 
     def in_flight(self, identity: Identity) -> int:
         """Invocations that hold a place."""
         return self._in_flight.get(identity.uuid, 0)
+
+    def _share(self, limit: int) -> int:
+        return share(limit, self._controllers())

@@ -303,11 +303,33 @@ class Identities(Protocol):
         ...
 
 
+class Lease(Protocol):
+    """Of several processes one at a time has it, for something that only one may do."""
+
+    async def hold(self) -> bool:
+        """Take it or keep it; whether it is this process's now.
+
+        It has to be asked again each second: who does not ask for four seconds, or is cut off from the store for so
+        long, has lost it, and finds that out here.
+        """
+        ...
+
+    async def release(self) -> None:
+        """Let another one have it."""
+        ...
+
+
 class Ledger(Protocol):
     """Documents of one event provider, opaque here; a key begins with its owner's namespace and a slash."""
 
     async def load(self) -> list[tuple[str, bytes]]: ...
 
+    async def get(self, key: str) -> bytes | None: ...
+
     async def put(self, key: str, document: bytes) -> None: ...
+
+    async def replace(self, key: str, before: bytes, document: bytes) -> bool:
+        """Put `document` in place of exactly `before`; whether it was there. Of several at once one succeeds."""
+        ...
 
     async def delete(self, key: str) -> None: ...

@@ -355,6 +355,15 @@ class MemoryLedger:
     async def put(self, key: str, document: bytes) -> None:
         self._documents[key] = document
 
+    async def get(self, key: str) -> bytes | None:
+        return self._documents.get(key)
+
+    async def replace(self, key: str, before: bytes, document: bytes) -> bool:
+        if self._documents.get(key) != before:
+            return False
+        await self.put(key, document)
+        return True
+
     async def delete(self, key: str) -> None:
         self._documents.pop(key, None)
 

@@ -11,13 +11,12 @@ import binascii
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
 import msgspec
 
 from sabayon.provider.alarms.clock import Clock
-from sabayon.provider.alarms.engine import Engine
 from sabayon.provider.alarms.firing import UNREACHABLE
 from sabayon.provider.alarms.platform import Platform
 from sabayon.provider.alarms.timer import Timer
@@ -49,11 +48,27 @@ class _Refused(Exception):
         self.answer: Answer = (status, {"error": text, **more})
 
 
+class Timers(Protocol):
+    """Those there are, by `namespace/name` of their triggers."""
+
+    async def started(self) -> None:
+        """Wait until the timers of earlier runs are known."""
+        ...
+
+    async def read(self, key: str) -> Timer | None: ...
+
+    async def put(self, timer: Timer) -> None:
+        """Keep `timer` in place of the one of its trigger."""
+        ...
+
+    async def remove(self, key: str) -> None: ...
+
+
 class AlarmsApi:
     """ASGI application."""
 
-    def __init__(self, engine: Engine, platform: Platform, clock: Clock, policy: Policy = Policy()) -> None:  # noqa: B008
-        self._engine = engine
+    def __init__(self, timers: Timers, platform: Platform, clock: Clock, policy: Policy = Policy()) -> None:  # noqa: B008
+        self._timers = timers
         self._platform = platform
         self._clock = clock
         self._policy = policy
@@ -90,7 +105,7 @@ class AlarmsApi:
             # A timer that cannot be is refused whoever asks, as ever.
             new_timer(owner, given, self._clock.now_ms(), self._policy)
         await self._check(owner, is_gone_tolerated=scope["method"] == "DELETE")
-        await self._engine.started()
+        await self._timers.started()
         return await handler(owner, given)
 
     async def _own_namespace(self, auth_key: str) -> str:
@@ -106,23 +121,23 @@ class AlarmsApi:
             raise _not_authenticated(status)
 
     async def _create(self, owner: Owner, given: dict[str, Any]) -> Answer:
-        await self._engine.put(new_timer(owner, given, self._clock.now_ms(), self._policy))
+        await self._timers.put(new_timer(owner, given, self._clock.now_ms(), self._policy))
         return _DONE
 
     async def _read(self, owner: Owner, given: dict[str, Any]) -> Answer:
-        return 200, _view(self._find(owner))
+        return 200, _view(await self._find(owner))
 
     async def _update(self, owner: Owner, given: dict[str, Any]) -> Answer:
-        timer = updated_timer(self._find(owner), given, self._clock.now_ms(), self._policy)
-        await self._engine.put(msgspec.structs.replace(timer, auth_key=owner.auth_key))
+        timer = updated_timer(await self._find(owner), given, self._clock.now_ms(), self._policy)
+        await self._timers.put(msgspec.structs.replace(timer, auth_key=owner.auth_key))
         return _DONE
 
     async def _delete(self, owner: Owner, given: dict[str, Any]) -> Answer:
-        await self._engine.remove(self._find(owner).key)
+        await self._timers.remove((await self._find(owner)).key)
         return _DONE
 
-    def _find(self, owner: Owner) -> Timer:
-        timer = self._engine.find(f"{owner.namespace}/{owner.name}")
+    async def _find(self, owner: Owner) -> Timer:
+        timer = await self._timers.read(f"{owner.namespace}/{owner.name}")
         if timer is None:
             raise _Refused(404, f"could not find trigger /{owner.namespace}/{owner.name} in the database")
         return timer

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sabayon.provider.alarms.api import AlarmsApi
 from sabayon.provider.alarms.clock import Clock, SystemClock
 from sabayon.provider.alarms.engine import Engine, Ledger
 from sabayon.provider.alarms.platform import RestClient, RestPlatform
+from sabayon.provider.alarms.sharing import Lease, SharedTimers
 from sabayon.provider.alarms.validation import Policy
 
-__all__ = ["AlarmsProvider", "Policy"]
+__all__ = ["AlarmsProvider", "Policy", "SharedAlarmsProvider"]
 
 
 class AlarmsProvider:
@@ -28,4 +31,27 @@ class AlarmsProvider:
 
     async def aclose(self) -> None:
         await self._engine.aclose()
+        self._platform.close()
+
+
+class SharedAlarmsProvider:
+    """One of several over the same ledger, of which the one with `lease` fires.
+
+    is_able: whether this one can fire now. Else as `AlarmsProvider`.
+    """
+
+    def __init__(
+        self, ledger: Ledger, lease: Lease, client: RestClient, *, policy: Policy, is_able: Callable[[], bool]
+    ) -> None:
+        clock = SystemClock()
+        platform = self._platform = RestPlatform(client, clock)
+        self._timers = SharedTimers(ledger, lease, lambda: Engine(ledger, platform, clock), is_able)
+        self.app = AlarmsApi(self._timers, platform, clock, policy)
+
+    async def start(self) -> None:
+        """Begin to fire, when it is this one's turn. The REST API must be served already."""
+        await self._timers.start()
+
+    async def aclose(self) -> None:
+        await self._timers.aclose()
         self._platform.close()

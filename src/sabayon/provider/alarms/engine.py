@@ -3,11 +3,15 @@
 What comes next is written before a trigger is fired: a timer that was due while the platform
 was down fires once when it is back, and none fires the same point of its schedule twice. A
 timer that fires only once is the exception: it is due until it has been fired, lest it be lost.
+
+What was written is known to the byte, and replaced only while it is that. So a timer that others have changed in the
+ledger, or fired, is not fired here, but read anew.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import logging
 from collections.abc import Coroutine
@@ -46,17 +50,28 @@ class Ledger(Protocol):
 
     async def load(self) -> list[tuple[str, bytes]]: ...
 
+    async def get(self, key: str) -> bytes | None: ...
+
     async def put(self, key: str, document: bytes) -> None: ...
+
+    async def replace(self, key: str, before: bytes, document: bytes) -> bool:
+        """Put `document` in place of exactly `before`; whether it was there."""
+        ...
 
     async def delete(self, key: str) -> None: ...
 
 
 class _Running:
-    """A timer from its creation or update to the next one."""
+    """A timer from its creation or update to the next one.
 
-    def __init__(self, timer: Timer) -> None:
+    kept: the document that the ledger has of it, as far as is known. turn: to write it.
+    """
+
+    def __init__(self, timer: Timer, kept: bytes | None = None) -> None:
         self.timer = timer
         self.in_flight = 0
+        self.kept = kept
+        self.turn = asyncio.Lock()
 
 
 class Engine:
@@ -67,6 +82,8 @@ class Engine:
         self._platform = platform
         self._clock = clock
         self._running: dict[str, _Running] = {}
+        self._unreadable: dict[str, bytes] = {}
+        self._reading = asyncio.Lock()
         self._due: list[tuple[int, int, _Running]] = []
         self._order = count()
         self._has_changed = asyncio.Event()
@@ -76,15 +93,7 @@ class Engine:
     async def start(self) -> None:
         """Take up the timers of earlier runs."""
         for key, document in await self._ledger.load():
-            try:
-                timer = decode(document)
-                reason = reason_at_start(timer, self._clock.now_ms()) if timer.is_active else None
-            except (msgspec.MsgspecError, ValueError) as error:
-                logger.error("the timer of trigger %s cannot be read and is left alone: %s", key, error)
-                continue
-            running = self._keep(timer)
-            if reason:
-                await self._disable(running, reason)
+            await self._take_up(key, document)
         self._spawn(self._run())
         self._is_started.set()
 
@@ -99,6 +108,17 @@ class Engine:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def look(self) -> None:
+        """Take up what others have written in the ledger."""
+        documents = dict(await self._ledger.load())
+        for key in documents.keys() | self._running.keys() | self._unreadable.keys():
+            if documents.get(key) != self._kept(key):
+                await self._read_anew(key)
+
+    async def read(self, key: str) -> Timer | None:
+        """The timer of a trigger."""
+        return self.find(key)
+
     def find(self, key: str) -> Timer | None:
         running = self._running.get(key)
         return running.timer if running else None
@@ -106,16 +126,48 @@ class Engine:
     async def put(self, timer: Timer) -> None:
         """Keep `timer` in place of the one of its trigger."""
         # In memory first: what is written from now on comes of this timer, so it cannot overtake it.
-        self._keep(timer)
-        await self._ledger.put(timer.key, encode(timer))
+        running = self._keep(timer)
+        async with running.turn:
+            document = encode(timer)
+            await self._ledger.put(timer.key, document)
+            running.kept = document
 
     async def remove(self, key: str) -> None:
         """Forget the timer of a trigger."""
-        self._running.pop(key, None)
-        await self._ledger.delete(key)
+        async with self._reading:  # else what is being deleted might be taken up as new
+            self._running.pop(key, None)
+            await self._ledger.delete(key)
 
-    def _keep(self, timer: Timer) -> _Running:
-        running = self._running[timer.key] = _Running(timer)
+    def _kept(self, key: str) -> bytes | None:
+        running = self._running.get(key)
+        return running.kept if running else self._unreadable.get(key)
+
+    async def _read_anew(self, key: str) -> None:
+        """Take up what the ledger has of one timer now, unless that is what is known."""
+        running = self._running.get(key)
+        async with self._reading, running.turn if running else contextlib.nullcontext():
+            document = await self._ledger.get(key)
+            if self._running.get(key) is not running or document == self._kept(key):
+                return
+            self._running.pop(key, None)
+            self._unreadable.pop(key, None)
+            if document is not None:
+                await self._take_up(key, document)
+
+    async def _take_up(self, key: str, document: bytes) -> None:
+        try:
+            timer = decode(document)
+            reason = reason_at_start(timer, self._clock.now_ms()) if timer.is_active else None
+        except (msgspec.MsgspecError, ValueError) as error:
+            logger.error("the timer of trigger %s cannot be read and is left alone: %s", key, error)
+            self._unreadable[key] = document
+            return
+        running = self._keep(timer, document)
+        if reason:
+            await self._disable(running, reason)
+
+    def _keep(self, timer: Timer, kept: bytes | None = None) -> _Running:
+        running = self._running[timer.key] = _Running(timer, kept)
         self._schedule(running)
         return running
 
@@ -196,8 +248,15 @@ class Engine:
             await self._end(running, reason)
 
     async def _write(self, running: _Running) -> None:
-        if self._is_current(running):
-            await self._ledger.put(running.timer.key, encode(running.timer))
+        """What others have written meanwhile stays, and is taken up in place of `running`."""
+        async with running.turn:
+            if not self._is_current(running):
+                return
+            document = encode(running.timer)
+            if running.kept is not None and await self._ledger.replace(running.timer.key, running.kept, document):
+                running.kept = document
+                return
+        await self._read_anew(running.timer.key)
 
     async def _attempts(self, running: _Running) -> Done | Dropped | Disabled:
         attempts = throttled = 0
@@ -223,4 +282,7 @@ class Engine:
 
     async def _disable(self, running: _Running, reason: Reason) -> None:
         """Stop `running`, fires of it that wait included."""
-        await self.put(running.timer.disabled(reason, self._clock.now_ms()))
+        following = self._keep(running.timer.disabled(reason, self._clock.now_ms()))
+        async with running.turn:
+            following.kept = running.kept
+        await self._write(following)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 from urllib.parse import quote
@@ -47,7 +48,9 @@ class RestClient(Protocol):
 
     def with_key(self, auth_key: str) -> RestClient: ...
 
-    def request(self, method: str, path: str, *, body: object = None) -> Response:
+    def request(
+        self, method: str, path: str, *, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> Response:
         """Raises ConnectionFailed."""
         ...
 
@@ -74,7 +77,9 @@ class RestPlatform:
 
     async def fire(self, timer: Timer) -> int:
         route = _route(timer.namespace, "triggers", timer.name)
-        response = await self._request(timer.auth_key, "POST", route, timer.payload)
+        # It is due until it has been fired: who is killed in between leaves it to one who does not know.
+        headers = {"Idempotency-Key": f"alarm-{timer.changed_ms}"} if timer.kind == "once" else None
+        response = await self._request(timer.auth_key, "POST", route, timer.payload, headers)
         return response.status if response else UNREACHABLE
 
     async def remove_trigger(self, timer: Timer, *, with_rules: bool) -> None:
@@ -97,8 +102,10 @@ class RestPlatform:
                 await self._clock.sleep(_RETRY_DELAY_S)
         logger.warning("%s could not be deleted: it is changed all the time", route)
 
-    async def _request(self, auth_key: str, method: str, route: str, body: Any = None) -> Response | None:
-        request = functools.partial(self._client.with_key(auth_key).request, method, route, body=body)
+    async def _request(
+        self, auth_key: str, method: str, route: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Response | None:
+        request = functools.partial(self._client.with_key(auth_key).request, method, route, body=body, headers=headers)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, request)
         except ConnectionFailed as error:

@@ -19,6 +19,7 @@ from sabayon.store.postgres.identities import PostgresIdentities
 from sabayon.store.postgres.installation import join
 from sabayon.store.postgres.journal import PostgresJournal
 from sabayon.store.postgres.keys import PostgresKeys
+from sabayon.store.postgres.lease import PostgresLease
 from sabayon.store.postgres.ledger import PostgresLedger
 from sabayon.store.postgres.letters import PostgresDeadLetters
 from sabayon.store.postgres.listener import Listener
@@ -34,6 +35,7 @@ class PostgresStore:
 
     def __init__(self, database: Database, url: str, *, is_alone: bool = False, holder: str = "") -> None:
         self._database = database
+        self._url = url
         self.artifacts = PostgresArtifacts(database)
         self.activations = PostgresActivations(database)
         self.journal = PostgresJournal(database, holder or secrets.token_hex(8))
@@ -74,6 +76,10 @@ class PostgresStore:
     def ledger(self, provider: str) -> PostgresLedger:
         """The documents of one event provider."""
         return PostgresLedger(provider, self._database)
+
+    def lease(self) -> PostgresLease:
+        """Of the timers, for this process."""
+        return PostgresLease(self._url, 3)
 
     async def providers(self) -> list[str]:
         """Those that have documents."""

@@ -17,7 +17,8 @@ logger = logging.getLogger("sabayon.store")
 
 SCHEMA: Final = "sabayon"
 LOCK: Final = 1398891897
-"""The key of our advisory locks; with it goes 0 while the schema changes, 1 for records, 2 for who has the database."""
+"""The key of our advisory locks; with it goes 0 while the schema changes, 1 for records, 2 for who has the
+database, 3 for who fires timers."""
 
 CONNECT_S: Final = 5.0
 COMMAND_S: Final = 15.0

@@ -28,6 +28,16 @@ WATCH_S: Final = 0.5
 """How often to look for writes of other processes."""
 
 
+class OwnLease:
+    """See the port `Lease`. There is no other process."""
+
+    async def hold(self) -> bool:
+        return True
+
+    async def release(self) -> None:
+        pass
+
+
 class SqliteStore:
     """All ports on one database. One process at a time may have one: records are gathered beside the database."""
 
@@ -64,6 +74,10 @@ class SqliteStore:
     def ledger(self, provider: str) -> SqliteLedger:
         """The documents of one event provider."""
         return SqliteLedger(provider, self._reader, self.writer)
+
+    def lease(self) -> OwnLease:
+        """Of the timers, for this process."""
+        return OwnLease()
 
     async def providers(self) -> list[str]:
         """Those that have documents."""

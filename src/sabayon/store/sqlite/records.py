@@ -113,5 +113,15 @@ class SqliteLedger:
     async def put(self, key: str, document: bytes) -> None:
         await self._writer.execute("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?)", self._provider, key, document)
 
+    async def get(self, key: str) -> bytes | None:
+        query = "SELECT document FROM ledger WHERE provider = ? AND key = ?"
+        rows = await self._reader.rows(query, self._provider, key)
+        return rows[0][0] if rows else None
+
+    async def replace(self, key: str, before: bytes, document: bytes) -> bool:
+        statement = "UPDATE ledger SET document = ? WHERE provider = ? AND key = ? AND document = ?"
+        values = (document, self._provider, key, before)
+        return await self._writer.submit(lambda c: c.execute(statement, values).rowcount == 1, is_durable=True)
+
     async def delete(self, key: str) -> None:
         await self._writer.execute("DELETE FROM ledger WHERE provider = ? AND key = ?", self._provider, key)
