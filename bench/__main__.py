@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import archives, docker, figures, library, neighbours, placement, report, rivals, stores
+from bench import archives, cluster, docker, figures, library, neighbours, placement, report, rivals, stores
 from bench.report import Figure
 from bench.stage import UNTHROTTLED, Stage
 from tests.acceptance.running import Platform, running
@@ -24,6 +24,7 @@ GROUPS: list[tuple[dict[str, str], list[Measurement]]] = [
     ({}, [figures.warm_nodejs]),
     ({}, [figures.accepted]),
     ({}, [stores.accepted_on_postgres]),
+    ({}, [cluster.cluster_on_one_machine]),
     ({}, [figures.cold_python]),
     ({}, [figures.cold_python_with_libraries]),
     ({}, [figures.cold_python_with_a_set]),

@@ -70,9 +70,17 @@ class NatsServer:
         return False
 
 
+def has_nats() -> bool:
+    return _installed() is not None
+
+
+def _installed() -> str | None:
+    return shutil.which("nats-server", path=_PATH)
+
+
 def nats_program() -> str:
     """The path of the server; without it the test is skipped, or fails where tests must be complete."""
-    program = shutil.which("nats-server", path=_PATH)
+    program = _installed()
     if program is None:
         if os.environ.get("CI"):
             pytest.fail("there is no `nats-server`; scripts/setup dev installs it")
