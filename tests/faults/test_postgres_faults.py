@@ -111,6 +111,22 @@ async def _is(value: bool) -> bool:
     return value
 
 
+def test_a_record_that_settled_the_journal_outlives_the_server(own_postgres: PostgresServer) -> None:
+    """Otherwise the entry came back, in the hand of one who believes that it is over."""
+    ids = [f"{number:032x}" for number in range(40)]
+
+    async def body(store: PostgresStore) -> None:
+        await asyncio.gather(*(store.journal.append(id, b"m", namespace="ns") for id in ids))
+        await asyncio.gather(*(store.activations.put(record(number), settles=True) for number in range(40)))
+        await asyncio.to_thread(own_postgres.kill)
+        await asyncio.to_thread(own_postgres.start)
+        await until_it_works(store.journal.pending)
+        assert not await store.journal.pending()
+        assert None not in [await store.activations.read("ns", id) for id in ids]
+
+    on_stores(own_postgres.create_database(), body)
+
+
 def test_a_server_that_dies_takes_a_record_and_its_settling_together(own_postgres: PostgresServer) -> None:
     ids = [f"{number:032x}" for number in range(300)]
 

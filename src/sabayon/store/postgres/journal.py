@@ -127,7 +127,6 @@ class PostgresJournal:
             query = "SELECT 1 FROM journal WHERE id = $1 FOR UPDATE"
             is_first = await connection.fetchval(query, record.activation_id) is not None
             await put_records(connection, [(record, True)])
-            await connection.execute("SELECT set_config('synchronous_commit', 'on', true)")
             if not is_first or await connection.fetchval(_DELETED, record.namespace, record.start):
                 return 0
             if follow_up is not None:

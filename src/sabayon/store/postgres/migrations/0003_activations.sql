@@ -57,7 +57,11 @@ DECLARE
     known TEXT[];
 BEGIN
     -- On disk within three times the server's wal_writer_delay, which is 200 ms, and before whatever is committed later.
-    PERFORM set_config('synchronous_commit', 'off', true);
+    -- What settles the journal is waited for: a server that crashed would bring the entry back, and whoever has it in
+    -- hand believes that it is over.
+    IF cardinality(settled) = 0 THEN
+        PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
     PERFORM lock_records();
     PERFORM ensure_day(day) FROM (SELECT DISTINCT floor(start / 86400000.0)::BIGINT AS day FROM unnest(starts) AS start) AS days;
     known := ARRAY(SELECT activations.id FROM activations WHERE activations.id = ANY (ids));
