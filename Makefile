@@ -25,7 +25,7 @@ test: check ## Run all checks and tests
 
 faults: ## Kill the platform again and again, and look whether anything accepted is lost
 	@scripts/setup dev
-	@FAULTS_SCALE=$${FAULTS_SCALE:-1} .venv/bin/pytest -s tests/faults/test_accepted.py tests/faults/test_accepted_by_a_cluster.py tests/faults/test_rolling_restart.py
+	@FAULTS_SCALE=$${FAULTS_SCALE:-1} .venv/bin/pytest -s tests/faults/test_accepted.py tests/faults/test_accepted_by_a_cluster.py tests/faults/test_rolling_restart.py tests/faults/test_cluster_timers.py
 
 bench: ## Measure, side by side with what else one would use
 	@scripts/setup bench

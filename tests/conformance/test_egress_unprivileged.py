@@ -86,7 +86,7 @@ def test_an_action_that_may_reach_all_reaches_the_host_by_its_address(everything
 
 
 def test_nobody_reaches_the_loopback_of_the_host(everything: Remote) -> None:
-    targets = [("127.0.0.1", PORT), ("198.18.0.2", PORT), (translators.RESOLVER, PORT)]
+    targets = [("127.0.0.1", PORT), ("198.18.0.2", PORT)]
     answers = everything.probe("all", *targets).values()
     assert not [answer for answer in answers if "the host" in answer]
 

@@ -17,7 +17,7 @@ import pytest
 from tests.acceptance.running import Platform, await_value
 from tests.acceptance.test_timers import ECHO, EVERY_SECOND, create_heard, fires
 from tests.faults.cluster import CONTROLLERS, Cluster, Member, cluster
-from tests.faults.test_accepted import UNTHROTTLED
+from tests.faults.test_accepted import SCALE, UNTHROTTLED
 from tests.servers.postgres import PostgresServer
 
 FIRES = 13
@@ -99,7 +99,11 @@ def test_feed_actions_are_in_the_catalog_and_reach_the_provider(running: Cluster
     await_fires(running.api, "through-a-feed", 2)
 
 
-@pytest.mark.parametrize("disturbed", [killed, held_up, stopped])
+AT_FULL_SIZE = [held_up, stopped] if SCALE >= 1 else []
+"""Each takes a quarter of a minute: `make faults` has them all."""
+
+
+@pytest.mark.parametrize("disturbed", [killed, *AT_FULL_SIZE])
 def test_when_the_owner_of_timers_is_gone_another_goes_on_and_no_point_is_fired_twice(
     running: Cluster, disturbed: Callable[[Member, Platform, str], None]
 ) -> None:
