@@ -192,7 +192,7 @@ def test_a_result_nested_a_hundred_thousand_deep_is_the_actions_mistake(platform
 import os, struct, time
 def main(args):
     body = b'{"a":' * 100000 + b'1' + b'}' * 100000
-    os.write(3, struct.pack('>IH', len(body), 200) + body)
+    os.write(3, struct.pack('>IHI', len(body), 200, 0) + body)
     time.sleep(30)
 """
     platform.create_action("deep-result", code)
