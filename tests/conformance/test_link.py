@@ -1,8 +1,7 @@
-"""A connection to a real server: who is let in, what is encrypted, and news."""
+"""A connection to a real server: who is let in, and what is encrypted."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import subprocess
 from pathlib import Path
@@ -12,8 +11,6 @@ import uvloop
 
 from sabayon.bus.address import BusAddress, bus_address
 from sabayon.bus.link import Link
-from sabayon.bus.news import News
-from sabayon.bus.subjects import Subjects
 from sabayon.errors import OperatorError
 from tests.servers.nats import nats_server
 
@@ -83,27 +80,3 @@ def test_a_server_that_does_not_encrypt_is_not_told_the_password(tmp_path: Path)
         with pytest.raises(OperatorError, match="does not speak TLS"):
             uvloop.run(reach(address, 1))
     assert "CONNECT" not in (tmp_path / "nats.log").read_text()
-
-
-def test_news_reach_all_controllers_and_who_may_have_missed_some_hears_of_the_gap(tmp_path: Path) -> None:
-    with nats_server(tmp_path) as server:
-
-        async def play() -> None:
-            news: asyncio.Queue[str] = asyncio.Queue()
-            gaps: asyncio.Queue[None] = asyncio.Queue()
-            links = [Link(bus_address(server.url), name) for name in ("c1", "c2")]
-            channels = [News(link, Subjects("test")) for link in links]
-            channels[1].subscribe("identities", news.put_nowait, lambda: gaps.put_nowait(None))
-            for link in links:
-                await link.start(5)
-            await gaps.get()
-            channels[0].tell("entities", "ns/other")
-            channels[0].tell("identities", "guest")
-            assert await news.get() == "guest"
-            assert gaps.empty()
-            await asyncio.to_thread(server.restart)
-            await gaps.get()
-            for link in links:
-                await link.aclose()
-
-        uvloop.run(asyncio.wait_for(play(), 20))

@@ -38,6 +38,8 @@ class ScriptedBus:
         self.scripts: dict[str, Any] = {}
         self.messages: list[ActivationMessage] = []
         self.refusal: NotNow | None = None
+        self.passes = 0
+        """How often it may be asked before it refuses."""
         self._stops: dict[str, tuple[str, asyncio.Event]] = {}
         self._now_ms = start_ms
         self._dispatched = asyncio.Event()
@@ -60,8 +62,9 @@ class ScriptedBus:
         return asyncio.ensure_future(self._run(message, stop))
 
     def check(self) -> None:
-        if self.refusal:
+        if self.refusal and not self.passes:
             raise self.refusal
+        self.passes = max(0, self.passes - 1)
 
     async def cancel(self, namespace: str, activation_id: str) -> bool:
         owner, stop = self._stops.get(activation_id, ("", asyncio.Event()))

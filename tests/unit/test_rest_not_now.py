@@ -41,3 +41,21 @@ async def test_a_fire_is_refused_before_it_is_written_down(stage: Stage) -> None
     stage.bus.refusal = BusUnavailable("it is away")
     check_refused(await stage.fire("t"), 1)
     assert await stage.store.journal.pending() == {}
+
+
+@on_stage
+async def test_a_fire_that_was_accepted_loses_nothing_when_the_bus_goes_away_under_it(stage: Stage) -> None:
+    await stage.action("acme/a", {"ok": True})
+    await stage.trigger("acme/t", r=("acme/a", "active"))
+    stage.bus.refusal, stage.bus.passes = BusUnavailable("it is away"), 1
+    answer = await stage.fire("t")
+    assert answer.status == 202
+    await stage.services.running.drain()
+    assert stage.bus.ran() == []
+    stage.bus.refusal = None
+    await stage.take_up()
+    await stage.bus.dispatches(1)
+    await stage.services.running.drain()
+    assert stage.bus.ran() == ["a"]
+    [line] = (await stage.record(answer.json["activationId"]))["logs"]
+    assert '"success":true' in line

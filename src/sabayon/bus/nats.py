@@ -105,15 +105,17 @@ class NatsBus:
     @property
     def controllers(self) -> int:
         """How many controllers there are, this one included, by what they say."""
-        gone_at = self._loop.time() - GONE_AFTER_S
-        return 1 + sum(heard_at > gone_at for name, heard_at in self._peers.items() if name != self._controller)
+        return 1 + len(self._heard_lately())
 
     def others(self) -> frozenset[str] | None:
         """The other controllers that are there; None while that is not known, as just after the start."""
-        now = self._loop.time()
-        if self.is_away or now < self._all_heard_at:
+        if self.is_away or self._loop.time() < self._all_heard_at:
             return None
-        return frozenset(name for name, at in self._peers.items() if now - at < GONE_AFTER_S) - {self._controller}
+        return self._heard_lately()
+
+    def _heard_lately(self) -> frozenset[str]:
+        gone_at = self._loop.time() - GONE_AFTER_S
+        return frozenset(name for name, at in self._peers.items() if at > gone_at) - {self._controller}
 
     def check(self) -> None:
         """Raises BusUnavailable, Overloaded: nothing more should be promised now."""

@@ -49,10 +49,6 @@ class Subjects(NamedTuple):
         """From controllers to everybody."""
         return f"{self._prefix}.announcements"
 
-    def news(self, topic: str) -> str:
-        """From controllers to all controllers."""
-        return f"{self._prefix}.news.{topic}"
-
 
 def check_name(name: str, what: str) -> str:
     """`name`, fit to be a part of a subject. Raises OperatorError. what: the setting it is from."""

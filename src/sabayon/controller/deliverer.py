@@ -40,7 +40,7 @@ from sabayon.delivery.pending import (
 from sabayon.entity.limits import effective_limits
 from sabayon.entity.names import parse_name
 from sabayon.entity.trigger import Trigger
-from sabayon.errors import Corrupt, Rejection, StoreUnavailable
+from sabayon.errors import Corrupt, NotNow, Rejection, StoreUnavailable
 from sabayon.store.base import Entry
 
 logger = logging.getLogger("sabayon.controller")
@@ -134,12 +134,12 @@ class Deliverer:
             del self._under_way[namespace]
 
     async def _deliver(self, entry: Entry) -> None:
-        """Run one entry to the end of this attempt. One that the store does not let begin waits again."""
+        """Run one entry to the end of this attempt. One that the store or the bus does not let begin waits again."""
         try:
             await self._begin(entry, decode_pending(entry.message))
         except Corrupt as error:
             logger.error("activation %s cannot be taken up again: %s", entry.activation_id, error)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, NotNow) as error:
             logger.warning("activation %s has to wait: %s", entry.activation_id, error)
             await asyncio.sleep(RETRY_S)
             await self._services.settler.give_back(entry.activation_id)

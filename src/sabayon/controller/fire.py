@@ -28,7 +28,7 @@ from sabayon.entity.limits import EffectiveLimits
 from sabayon.entity.names import EntityName
 from sabayon.entity.parameters import Arguments
 from sabayon.entity.trigger import AttachedRule, Trigger
-from sabayon.errors import Rejection, StoreUnavailable
+from sabayon.errors import NotNow, Rejection, StoreUnavailable
 from sabayon.store.base import Claim
 
 ENTITY_HEADERS = frozenset({"content-type", "content-length"})
@@ -156,10 +156,10 @@ async def _accept(firing: Firing, fire: PendingFire, claim: Claim | None) -> Cla
 
 
 async def _run_accepted(firing: Firing, fire: PendingFire) -> None:
-    """What the store does not take now is left to the journal, which has the fire."""
+    """What the store or the bus does not take now is left to the journal, which has the fire."""
     try:
         await run_fire(firing, fire)
-    except StoreUnavailable as error:
+    except (StoreUnavailable, NotNow) as error:
         if not firing.caller.is_stored:
             raise
         logger.warning("the fire %s has to wait: %s", fire.activation_id, error)
@@ -211,8 +211,8 @@ async def _try_rule(firing: Firing, one: _Rule, payload: Payload, *, is_done: bo
     except Rejection as refusal:
         code = Outcome.WHISK_ERROR if refusal.status >= 500 else Outcome.APPLICATION_ERROR
         return RuleRefused(action=action, error=refusal.text, rule=rule, status_code=code)
-    except StoreUnavailable:
-        raise
+    except (StoreUnavailable, NotNow):
+        raise  # the fire waits, and with it all that it has not invoked yet
     except Exception:  # one rule's trouble must neither stop the others nor lose the record
         logger.exception("rule %s could not invoke %s", rule, action)
         return RuleRefused(action=action, error=messages.INTERNAL_ERROR, rule=rule, status_code=Outcome.WHISK_ERROR)
